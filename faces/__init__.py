@@ -1,0 +1,1 @@
+"""The language all Rollcall processes speak: the domain, the wire, and (alone) the engines."""

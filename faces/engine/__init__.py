@@ -1,0 +1,59 @@
+"""Engines: what detects, aligns and encodes faces. The only heavy part; nothing else in `faces` imports it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from faces.encoding import SFACE, Matrix
+from faces.errors import SettingError
+from faces.face import Face, Picture
+
+ENGINES = (SFACE,)
+
+
+class Engine(Protocol):
+    """One engine. Its methods may be called from several threads at once and release the GIL while they compute."""
+
+    @property
+    def name(self) -> str:
+        """The engine's name, as in settings."""
+
+    @property
+    def model(self) -> str:
+        """The name that each encoding of this engine bears."""
+
+    @property
+    def th_accept(self) -> float:
+        """The distance up to which a probe passes where neither gallery nor edge say otherwise."""
+
+    def detect(self, picture: Picture, scale: float = 1.0) -> list[Face]:
+        """All faces, largest first, found on the picture reduced by `scale` (0 < scale <= 1).
+
+        Boxes and landmarks are in pixels of the full picture; at a scale below 1 they are not exact.
+        """
+
+    def refine(self, picture: Picture, face: Face) -> Face | None:
+        """The same face with box and landmarks measured on the full picture; None if it is not found there."""
+
+    def encode(self, picture: Picture, faces: Sequence[Face], *, mirror: bool = False) -> Matrix:
+        """Encodings of exact faces, float32 of shape (len(faces), 128), comparable by `encoding.distances`.
+
+        `mirror` averages each with the encoding of its mirror image: one more pass, fewer misses (enrolment).
+        """
+
+    def sharpness(self, picture: Picture, face: Face) -> float:
+        """How sharp the aligned face is, 0 (no edges at all) to 1."""
+
+
+def load(name: str = SFACE, *, models: Path | None = None, threads: int = 1) -> Engine:
+    """Load an engine by name. `models` is a folder whose weight files are used instead of the installed ones.
+
+    Raises SettingError for an unknown name and ModelFileError for a missing or altered weight file.
+    """
+    if name == SFACE:
+        from faces.engine.sface import SFaceEngine
+
+        return SFaceEngine.load(models=models, threads=threads)
+    raise SettingError(f"ENGINE: there is no engine {name!r}", remedy=f"Use one of: {', '.join(ENGINES)}.")

@@ -1,0 +1,70 @@
+"""Decisions, and the events that carry them from a camera to everybody concerned."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+
+class Status(StrEnum):
+    """What a track's probes amount to. NO_FACE exists on the stream only: no face in the frame."""
+
+    PASS = "PASS"
+    REJECT = "REJECT"
+    UNKNOWN = "UNKNOWN"
+    NO_FACE = "NO_FACE"
+
+
+class EventKind(StrEnum):
+    DECISION = "decision"
+    CAMERA_LOST = "camera_lost"
+    CAMERA_BACK = "camera_back"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision with where, when and a UUID; or a camera lost or back.
+
+    `id` is a UUIDv7 made when the event is made: the key under which repeats are recognised. `captured_at` is the
+    edge's clock, UTC. `box` is (x1, y1, x2, y2) in pixels of a picture of `picture` = (width, height).
+    `distance` and `runner_up_distance` are of the model `engine`; `threshold` is the TH_ACCEPT that decided.
+    `thumbnail` is a small JPEG of the face.
+    """
+
+    id: UUID
+    kind: EventKind = EventKind.DECISION
+    camera: str
+    captured_at: datetime
+    track: int | None = None
+    status: Status | None = None
+    identity_id: str | None = None
+    name: str | None = None
+    distance: float | None = None
+    runner_up_distance: float | None = None
+    box: tuple[int, int, int, int] | None = None
+    picture: tuple[int, int] | None = None
+    engine: str | None = None
+    gallery_id: str | None = None
+    gallery_revision: int | None = None
+    threshold: float | None = None
+    reason: str | None = None
+    thumbnail: bytes | None = None
+
+
+def uuid7(moment: datetime, randomness: bytes) -> UUID:
+    """A UUIDv7 (RFC 9562, 5.7): 48 bits of milliseconds since 1970, then 74 of the 80 bits of `randomness`."""
+    milliseconds = int(moment.timestamp() * 1000) & (1 << 48) - 1
+    value = milliseconds << 80 | int.from_bytes(randomness[:10], "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return UUID(int=value)
+
+
+def original_message(event: Event) -> dict[str, Any]:
+    """The three fields that the original service posted to a webhook; `timestamp` in whole seconds."""
+    distance = None if event.distance is None else round(event.distance, 4)
+    seconds = int(event.captured_at.astimezone(UTC).timestamp())
+    return {"name": event.name, "distance": distance, "timestamp": seconds}

@@ -1,0 +1,280 @@
+"""What an edge and a control plane say to each other.
+
+HTTP bodies are msgpack (`application/msgpack`), so that encodings and thumbnails travel as plain bytes. Every
+request of an edge names itself and its version of the wire in headers. The WebSocket carries only what may be
+lost: JSON texts, and live frames as binary (`pack_frame`).
+
+    PUT  /v1/edges/{id}                    Hello -> Welcome
+    GET  /v1/edge/galleries                -> list[Followed]
+    GET  /v1/galleries/{id}/changes        ?after=R -> Page
+    GET  /v1/galleries/{id}/snapshot       -> Snapshot head, then rows
+    PUT  /v1/edge/galleries/{id}           Report -> 204
+    POST /v1/events                        EventBatch -> Verdicts
+    WS   /v1/edge/link                     down: Hint, Watch; up: LinkStatus, frames
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from faces.errors import Invalid
+from faces.events import Status
+from faces.gallery import Key, Kind, Row
+
+WIRE: Final = 1
+"""The wire version spoken here. The control plane serves this one and the one before."""
+
+MSGPACK: Final = "application/msgpack"
+EDGE_HEADER: Final = "Rollcall-Edge"
+WIRE_HEADER: Final = "Rollcall-Wire"
+LINK_PROTOCOL: Final = "rollcall.edge.v1"
+WATCH_PROTOCOL: Final = "rollcall.v1"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a copy of a gallery has got, provably: its revision and the XOR of its row hashes (signed 64 bit)."""
+
+    revision: int
+    checksum: int
+
+
+START: Final = Position(0, 0)
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """An edge introduces itself. `site` None: the default site."""
+
+    name: str
+    site: str | None = None
+    version: str
+    engine: str
+    cameras: list[str]
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Who the control plane takes the edge for."""
+
+    edge_id: str
+    edge: str
+    site_id: str
+    site: str
+
+
+class Followed(msgspec.Struct, frozen=True, kw_only=True):
+    """A gallery that an edge follows, and where it stands."""
+
+    id: str
+    name: str
+    kind: Kind
+    position: Position
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes of a gallery from revision `after` up to `position`, each row at most once.
+
+    `checksum` in `position` is that of a copy which stood at `after` and has applied this page. `more`: ask again.
+    """
+
+    gallery: str
+    after: int
+    position: Position
+    put: list[Row]
+    removed: list[Key]
+    more: bool = False
+
+
+class SnapshotHead(msgspec.Struct, frozen=True, kw_only=True):
+    """The first value of a snapshot; `rows` rows follow, each framed by a 4-byte length."""
+
+    gallery: str
+    position: Position
+    rows: int
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """An edge's report on one gallery: the position it has applied, or why it could not."""
+
+    position: Position
+    error: str | None = None
+
+
+class EventBatch(msgspec.Struct, frozen=True):
+    """Events in order, oldest first. Each is decoded on its own, so that a bad one is refused alone."""
+
+    events: list[msgspec.Raw]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What became of one event: stored, already there, or refused for a reason."""
+
+    id: str
+    outcome: Literal["stored", "known", "refused"]
+    reason: str | None = None
+
+
+class Verdicts(msgspec.Struct, frozen=True):
+    verdicts: list[Verdict]
+
+
+class Hint(msgspec.Struct, frozen=True, tag="hint"):
+    """Down the link: this gallery stands at this revision now."""
+
+    gallery: str
+    revision: int
+
+
+class Watch(msgspec.Struct, frozen=True, tag="watch"):
+    """Down the link: somebody watches this camera for the next `lease_s` seconds; 0 ends it."""
+
+    camera: str
+    lease_s: float
+
+
+class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    up: bool
+    fps: float
+    width: int = 0
+    height: int = 0
+
+
+class LinkStatus(msgspec.Struct, frozen=True, tag="status"):
+    """Up the link, every few seconds: how the edge is."""
+
+    cameras: list[CameraStatus]
+    spooled: int
+
+
+LinkDown = Hint | Watch
+LinkUp = LinkStatus
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One face of a live frame. `box` in pixels of the frame as sent."""
+
+    box: tuple[int, int, int, int]
+    status: Status
+    name: str | None = None
+    identity_id: str | None = None
+    distance: float | None = None
+    track: int | None = None
+
+
+class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
+    """What is said of a live frame: one camera, when, how large, and the faces in it, most important first."""
+
+    camera: str
+    captured_at: datetime
+    width: int
+    height: int
+    faces: list[Seen]
+    site: str = ""
+    edge: str = ""
+
+
+T = TypeVar("T")
+
+_LENGTH = struct.Struct(">I")
+
+
+def encode(value: object) -> bytes:
+    """A wire value as msgpack."""
+    return msgspec.msgpack.encode(value)
+
+
+def decode(data: bytes | memoryview, kind: type[T]) -> T:
+    """The wire value of `encode`; raises Invalid, naming the field, for anything else."""
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, OverflowError) as error:
+        raise Invalid(f"not a {kind.__name__}: {error}") from error
+
+
+def encode_text(value: object) -> str:
+    """A link or stream message as JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def decode_text(data: str | bytes, kind: type[T]) -> T:
+    """The message of `encode_text`; raises Invalid for anything else."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f"not a {getattr(kind, '__name__', kind)}: {error}") from error
+
+
+def pack_frame(header: FrameHeader, jpeg: bytes) -> bytes:
+    """A live frame: 4-byte big-endian header length, JSON header, JPEG."""
+    head = msgspec.json.encode(header)
+    return b"".join((_LENGTH.pack(len(head)), head, jpeg))
+
+
+def unpack_frame(message: bytes) -> tuple[FrameHeader, memoryview]:
+    """Header and JPEG of `pack_frame`; raises Invalid."""
+    if len(message) < 4 or len(message) < 4 + _LENGTH.unpack_from(message)[0]:
+        raise Invalid("a frame shorter than its header")
+    end = 4 + _LENGTH.unpack_from(message)[0]
+    return decode_text(message[4:end], FrameHeader), memoryview(message)[end:]
+
+
+def pack_rows(head: SnapshotHead, rows: Iterable[Row]) -> Iterator[bytes]:
+    """A snapshot as a stream of length-framed values: the head, then every row."""
+    for value in itertools.chain((head,), rows):
+        data = msgspec.msgpack.encode(value)
+        yield _LENGTH.pack(len(data)) + data
+
+
+class SnapshotReader:
+    """The other end of `pack_rows`: bytes in, rows out, in any cutting of the stream."""
+
+    def __init__(self) -> None:
+        self.head: SnapshotHead | None = None
+        self._pending = bytearray()
+        self._row = msgspec.msgpack.Decoder(Row)  # type: ignore[var-annotated]
+        self._seen = 0
+
+    def feed(self, data: bytes) -> list[Row]:
+        """Rows that `data` completes. Raises Invalid for a stream that is no snapshot."""
+        self._pending += data
+        rows: list[Row] = []
+        start = 0
+        while len(self._pending) - start >= 4:
+            end = start + 4 + _LENGTH.unpack_from(self._pending, start)[0]
+            if len(self._pending) < end:
+                break
+            value = bytes(self._pending[start + 4 : end])
+            start = end
+            if self.head is None:
+                self.head = decode(value, SnapshotHead)
+            else:
+                rows.append(self._decode_row(value))
+        del self._pending[:start]
+        return rows
+
+    def _decode_row(self, value: bytes) -> Row:
+        try:
+            row: Row = self._row.decode(value)
+        except msgspec.DecodeError as error:
+            raise Invalid(f"not a gallery row: {error}") from error
+        self._seen += 1
+        return row
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row that the head announced has arrived."""
+        return self.head is not None and self._seen == self.head.rows and not self._pending
+
+
+def parse_id(text: str) -> UUID:
+    """A UUID from its text; raises Invalid."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise Invalid(f"{text[:40]!r} is not a UUID") from error
