@@ -38,7 +38,7 @@ def from_bytes(data: bytes) -> Vector:
     """The encoding of `to_bytes`; raises Invalid for another length or numbers that are not finite."""
     if len(data) != ENCODING_BYTES:
         raise Invalid(f"an encoding has {ENCODING_BYTES} bytes, not {len(data)}")
-    vector = np.frombuffer(data, "<f4").astype(np.float32)
+    vector: Vector = np.frombuffer(data, "<f4").astype(np.float32)
     if not np.isfinite(vector).all():
         raise Invalid("an encoding is 128 finite numbers")
     return vector
@@ -47,12 +47,13 @@ def from_bytes(data: bytes) -> Vector:
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Each row (or the one vector) divided by its length; a zero vector stays zero."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return (vectors / np.maximum(lengths, np.float32(1e-12))).astype(np.float32)
+    units: npt.NDArray[np.float32] = (vectors / np.maximum(lengths, np.float32(1e-12))).astype(np.float32)
+    return units
 
 
 def mean_encoding(model: str, vectors: Sequence[Vector] | Matrix) -> Vector:
     """What several encodings of one face agree on: their mean, of unit length for a cosine model."""
-    mean = np.mean(np.asarray(vectors, dtype=np.float32), axis=0, dtype=np.float32)
+    mean: Vector = np.asarray(np.mean(np.asarray(vectors, dtype=np.float32), axis=0, dtype=np.float32))
     return unit(mean) if model in COSINE_MODELS else mean
 
 
@@ -63,6 +64,8 @@ def distances(model: str, probes: Matrix, others: Matrix) -> npt.NDArray[np.floa
     """
     products = probes @ others.T
     if model in COSINE_MODELS:
-        return np.clip(np.float32(1) - products, 0, 2)
+        cosine: npt.NDArray[np.float32] = np.clip(np.float32(1) - products, 0, 2)
+        return cosine
     squares = (probes**2).sum(axis=1)[:, None] + (others**2).sum(axis=1)[None, :] - 2 * products
-    return np.sqrt(np.maximum(squares, np.float32(0)))
+    euclidean: npt.NDArray[np.float32] = np.sqrt(np.maximum(squares, np.float32(0)))
+    return euclidean

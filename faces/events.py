@@ -15,7 +15,6 @@ class Status(StrEnum):
 
     PASS = "PASS"
     REJECT = "REJECT"
-    UNKNOWN = "UNKNOWN"
     NO_FACE = "NO_FACE"
 
 

@@ -148,7 +148,7 @@ class Gallery:
         """A new gallery: this one without `removed`, and with `put` added or replaced."""
         settings, identities, encodings = self.settings, dict(self.identities), dict(self.encodings)
         for kind, row_id in removed:
-            (identities if kind == "identity" else encodings).pop(row_id, None)  # type: ignore[attr-defined]
+            (identities if kind == "identity" else encodings).pop(row_id, None)
         for row in put:
             if isinstance(row, IdentityRow):
                 identities[row.id] = row
@@ -219,7 +219,8 @@ class Gallery:
             return np.empty(0, np.float32)
         index = self.ids.index(identity_id)
         end = self.starts[index + 1] if index + 1 < len(self.starts) else len(self.matrix)
-        return distances(self.model, probe, self.matrix[self.starts[index] : end])[0]
+        row: npt.NDArray[np.float32] = distances(self.model, probe, self.matrix[self.starts[index] : end])[0]
+        return row
 
     def _exclude(self, best: npt.NDArray[np.float32], probes: Matrix, at: datetime | None) -> None:
         if len(self.corrections):
@@ -238,7 +239,7 @@ class Gallery:
             two = np.argpartition(best, 1)[:2]
             order = two[np.argsort(best[two], kind="stable")].tolist()
         found = [self._candidate(i, float(best[i])) for i in order if np.isfinite(best[i])]
-        return Match(*(found + [None, None])[:2])
+        return Match(found[0] if found else None, found[1] if len(found) > 1 else None)
 
     def _candidate(self, index: int, distance: float) -> Candidate:
         identity_id = self.ids[index]

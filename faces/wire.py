@@ -237,7 +237,7 @@ class SnapshotReader:
     def __init__(self) -> None:
         self.head: SnapshotHead | None = None
         self._pending = bytearray()
-        self._row = msgspec.msgpack.Decoder(Row)  # type: ignore[var-annotated]
+        self._row = msgspec.msgpack.Decoder(Row)
         self._seen = 0
 
     def feed(self, data: bytes) -> list[Row]:
