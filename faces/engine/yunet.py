@@ -1,0 +1,125 @@
+"""YuNet, the detector: a picture in, boxes with five landmarks out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from faces.engine import graphs, models
+from faces.face import Box, Face, Landmarks, Picture
+
+Floats = npt.NDArray[np.float32]
+
+SCORE = 0.7
+"""A detection counts from this score on, 0 to 1."""
+
+OVERLAP = 0.3
+"""Of two detections that overlap by more than this (intersection over union), the better one stays."""
+
+STRIDES = (8, 16, 32)
+OUTPUTS = [f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps")]
+
+REFINE_PX = 160
+"""Side of the square to which `refine` brings a face's surroundings."""
+
+REFINE_FACTOR = 2.0
+"""How many times as wide as the face's longer side those surroundings are."""
+
+
+class Detections(NamedTuple):
+    """What one run finds, in pixels of the picture it ran on.
+
+    `scores` has shape (n,), `corners` (n, 4) as x1, y1, x2, y2, `landmarks` (n, 5, 2).
+    """
+
+    scores: Floats
+    corners: Floats
+    landmarks: Floats
+
+
+class YuNet:
+    """The detector. Its methods may be called from several threads at once."""
+
+    def __init__(self, session: models.Session) -> None:
+        self._session = session
+
+    @classmethod
+    def load(cls, models_folder: Path | None = None, threads: int = 1) -> YuNet:
+        content = models.read(models.YUNET, models_folder)
+        return cls(models.session(graphs.yunet(content), threads))
+
+    def detect(self, picture: Picture, scale: float = 1.0) -> list[Face]:
+        """All faces, largest first, found on the picture reduced by `scale` (0 < scale <= 1)."""
+        height, width = picture.shape[:2]
+        if scale < 1:
+            size = max(1, round(width * scale)), max(1, round(height * scale))
+            found = self.run(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+            factors = np.array([width / size[0], height / size[1]], np.float32)
+        else:
+            found, factors = self.run(picture), np.ones(2, np.float32)
+        return _faces(found, factors, np.zeros(2, np.float32), exact=scale >= 1)
+
+    def refine(self, picture: Picture, face: Face) -> Face | None:
+        """The same face, measured on its surroundings cut from the full picture; None if it is not found there."""
+        side = max(1, round(max(face.box.width, face.box.height) * REFINE_FACTOR))
+        left, top = (round(middle - side / 2) for middle in face.box.centre)
+        height, width = picture.shape[:2]
+        area = Box(left, top, left + side, top + side).clipped(width, height)
+        if area.size == 0:
+            return None
+        factor = REFINE_PX / side
+        size = max(1, round(area.width * factor)), max(1, round(area.height * factor))
+        cut = picture[area.y1 : area.y2, area.x1 : area.x2]
+        found = self.run(cv2.resize(cut, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR))
+        factors = np.array([area.width / size[0], area.height / size[1]], np.float32)
+        faces = _faces(found, factors, np.array([area.x1, area.y1], np.float32), exact=True)
+        best = max(faces, key=lambda other: other.box.overlap(face.box), default=None)
+        return best if best is not None and best.box.overlap(face.box) > OVERLAP else None
+
+    def run(self, picture: Picture) -> Detections:
+        """The detections on this very picture, best first."""
+        height, width = picture.shape[:2]
+        pad_y, pad_x = -height % STRIDES[-1], -width % STRIDES[-1]
+        if pad_y or pad_x:
+            picture = cv2.copyMakeBorder(picture, 0, pad_y, 0, pad_x, cv2.BORDER_CONSTANT)
+        outputs = self._session.run(OUTPUTS, {"input": cv2.dnn.blobFromImage(picture)})
+        columns = [(width + pad_x) // stride for stride in STRIDES]
+        levels = [
+            _decode(stride, columns[i], *(output[0] for output in outputs[4 * i : 4 * i + 4]))
+            for i, stride in enumerate(STRIDES)
+        ]
+        return _suppressed(Detections(*(np.concatenate(parts) for parts in zip(*levels, strict=True))))
+
+
+def _decode(stride: int, columns: int, cls: Floats, obj: Floats, bbox: Floats, kps: Floats) -> Detections:
+    """Detections of one level, whose cells are `stride` pixels wide and stand in rows of `columns`."""
+    scores = np.sqrt(np.clip(cls[:, 0], 0, 1) * np.clip(obj[:, 0], 0, 1))
+    (cells,) = np.nonzero(scores >= SCORE)
+    corner = np.stack((cells % columns, cells // columns), axis=1).astype(np.float32)
+    centre = (corner + bbox[cells, :2]) * stride
+    half = np.exp(bbox[cells, 2:]) * stride / 2
+    landmarks = (corner[:, None] + kps[cells].reshape(-1, 5, 2)) * stride
+    return Detections(scores[cells], np.concatenate((centre - half, centre + half), axis=1), landmarks)
+
+
+def _suppressed(found: Detections) -> Detections:
+    """Without those that a better one covers."""
+    boxes = [(float(x1), float(y1), float(x2 - x1), float(y2 - y1)) for x1, y1, x2, y2 in found.corners]
+    kept = cv2.dnn.NMSBoxes(boxes, found.scores.tolist(), SCORE, OVERLAP) if boxes else []
+    keep = np.asarray(kept, dtype=np.intp)
+    return Detections(*(part[keep] for part in found))
+
+
+def _faces(found: Detections, factors: Floats, offset: Floats, *, exact: bool) -> list[Face]:
+    """Detections on a part of a picture as faces of that picture, largest first."""
+    corners = (found.corners.reshape(-1, 2, 2) * factors + offset).reshape(-1, 4)
+    landmarks: Landmarks = found.landmarks * factors + offset
+    faces = [
+        Face(Box(*(round(float(edge)) for edge in corner)), points, float(score), exact)
+        for score, corner, points in zip(found.scores, corners, landmarks, strict=True)
+    ]
+    return sorted(faces, key=lambda face: -face.box.area_px)
