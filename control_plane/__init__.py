@@ -1,0 +1,1 @@
+"""The centre: who is who, what was seen, and everybody who is told."""

@@ -1,0 +1,133 @@
+"""The database: one URL, read and write transactions that mean the same on SQLite and Postgres."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from faces.errors import RollcallError, SettingError
+from faces.events import uuid7
+
+BUSY_TIMEOUT_MS = 10_000
+
+
+class Unavailable(RollcallError):
+    """The database does not answer; the same request may succeed in a moment."""
+
+    code = "database_unavailable"
+
+
+class Database:
+    """A database by URL (`sqlite:///file` or `postgresql://...`). Safe to share between threads."""
+
+    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+        self.url = _checked(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = sa.create_engine(self.url, pool_size=pool_size, max_overflow=10, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            sa.event.listen(self.engine, "connect", _on_sqlite_connect)
+            sa.event.listen(self.engine, "begin", _on_sqlite_begin)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A read-only transaction that sees one state of the database throughout."""
+        options: dict[str, Any] = {"rollcall_read_only": True}
+        if not self.is_sqlite:
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with self._available(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that commits durably when the block ends, or leaves nothing behind if it raises."""
+        with self._available(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _available(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            reason = str(error.orig).splitlines()[0]
+            raise Unavailable(f"the database does not answer: {reason}", remedy="Try again in a moment.") from error
+
+    def truncate_wal(self) -> None:
+        """Move everything from SQLite's WAL into the database file and empty it, so that no erased bytes stay in it."""
+        if self.is_sqlite:
+            with self.engine.connect().execution_options(rollcall_no_begin=True) as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def new_id(now: datetime) -> str:
+    """A fresh id: a UUIDv7, so that ids sort by time of making."""
+    return str(uuid7(now, os.urandom(10)))
+
+
+def utcnow() -> datetime:
+    """The clock that roots hand down."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """An aware UTC time in any database: SQLite forgets zones, so they are cut before and put back after."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _checked(url: str) -> sa.URL:
+    try:
+        parsed = make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise SettingError("DATABASE_URL cannot be read", remedy="Example: sqlite:///rollcall.db") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        if not parsed.database:
+            raise SettingError("DATABASE_URL names no file", remedy="Example: sqlite:///rollcall.db")
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        return parsed
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    raise SettingError(f"DATABASE_URL: {backend} is not supported", remedy="Use sqlite:/// or postgresql://.")
+
+
+def _on_sqlite_connect(connection: Any, _record: object) -> None:
+    # The driver's own transaction handling loses updates; BEGIN is ours (_on_sqlite_begin).
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _on_sqlite_begin(connection: sa.Connection) -> None:
+    options = connection.get_execution_options()
+    if not options.get("rollcall_no_begin"):
+        connection.exec_driver_sql("BEGIN" if options.get("rollcall_read_only") else "BEGIN IMMEDIATE")

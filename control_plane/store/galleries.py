@@ -1,0 +1,256 @@
+"""Galleries and their change log: every change takes the next revision, in the change's own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+import sqlalchemy as sa
+
+from control_plane.store.tables import (
+    encodings,
+    galleries,
+    gallery_changes,
+    gallery_members,
+    identities,
+    site_galleries,
+)
+from faces.errors import Compacted, Diverged, NotFound
+from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow, checksum, key, row_hash
+from faces.wire import Followed, Page, Position, SnapshotHead
+
+DEFAULT_GALLERY = "default"
+
+PAGE_ROWS = 1000
+"""How many changes a page is cut from."""
+
+LONGEST_PAGE = 10_000
+"""A page that cannot be cut shorter than this many changes is not served: a snapshot is cheaper."""
+
+_CHUNK = 500
+
+
+class Change(NamedTuple):
+    """One row's change in a gallery: its hash before (0: was not there) and after (0: removed)."""
+
+    key: Key
+    before: int
+    after: int
+    removed: bool = False
+
+
+def put(row: Row, before: int = 0) -> Change:
+    """The change that adds `row`, or replaces the one whose hash was `before`."""
+    return Change(key(row), before, row_hash(row))
+
+
+def removal(of: Key, before: int) -> Change:
+    """The change that removes the row whose hash was `before`."""
+    return Change(of, before, 0, removed=True)
+
+
+def create(connection: sa.Connection, settings: SettingsRow, now: datetime) -> None:
+    """Make an empty gallery; its settings are its first change."""
+    connection.execute(
+        galleries.insert().values(
+            id=settings.id,
+            name=settings.name,
+            kind=settings.kind,
+            th_accept=settings.th_accept,
+            revision=0,
+            checksum=0,
+            settings_hash=row_hash(settings),
+            compacted_to=0,
+            created_at=now,
+        )
+    )
+    record(connection, settings.id, [put(settings)], now)
+
+
+def settings(connection: sa.Connection, gallery_id: str) -> SettingsRow:
+    """A gallery's settings; raises NotFound."""
+    return _settings(_gallery(connection, gallery_id))
+
+
+def lock(connection: sa.Connection, gallery_ids: Iterable[str]) -> None:
+    """Hold these galleries until the transaction ends: whoever changes them waits. Always in id order."""
+    ordered = sorted(set(gallery_ids))
+    query = sa.select(galleries.c.id).where(galleries.c.id.in_(ordered)).order_by(galleries.c.id)
+    connection.execute(query.with_for_update()).all()
+
+
+def record(connection: sa.Connection, gallery_id: str, changes: Sequence[Change], now: datetime) -> Position:
+    """Append changes to a gallery's log, one revision each; returns where the gallery then stands."""
+    query = sa.select(galleries.c.revision, galleries.c.checksum).where(galleries.c.id == gallery_id)
+    revision, total = connection.execute(query.with_for_update()).one()
+    for change in changes:
+        revision += 1
+        total ^= change.before ^ change.after
+        _supersede(connection, gallery_id, change.key, revision)
+        connection.execute(
+            gallery_changes.insert().values(
+                gallery_id=gallery_id,
+                revision=revision,
+                row_kind=change.key.kind,
+                row_id=change.key.id,
+                removed=change.removed,
+                checksum=total,
+                changed_at=now,
+            )
+        )
+    connection.execute(galleries.update().where(galleries.c.id == gallery_id).values(revision=revision, checksum=total))
+    return Position(revision, total)
+
+
+def position(connection: sa.Connection, gallery_id: str) -> Position:
+    row = _gallery(connection, gallery_id)
+    return Position(row.revision, row.checksum)
+
+
+def revisions(connection: sa.Connection) -> dict[str, int]:
+    """Every gallery's revision."""
+    return dict(connection.execute(sa.select(galleries.c.id, galleries.c.revision)).tuples().all())
+
+
+def followed(connection: sa.Connection, site_id: str) -> list[Followed]:
+    """The galleries a site follows, and where they stand."""
+    query = (
+        sa.select(galleries).join(site_galleries).where(site_galleries.c.site_id == site_id).order_by(galleries.c.id)
+    )
+    return [
+        Followed(id=r.id, name=r.name, kind=Kind(r.kind), position=Position(r.revision, r.checksum))
+        for r in connection.execute(query)
+    ]
+
+
+def page(connection: sa.Connection, gallery_id: str, after: int, *, limit: int = PAGE_ROWS) -> Page:
+    """The changes after a revision, each row once and as it stands.
+
+    A page ends only where nothing in it is superseded by something beyond it, so that a copy which applies it has
+    exactly the rows the gallery had at that revision. Raises Compacted if such a page is not to be had, and
+    Diverged if `after` is ahead of the gallery (it was restored from a backup).
+    """
+    gallery = _gallery(connection, gallery_id)
+    if after > gallery.revision:
+        raise Diverged(f"revision {after} is ahead of the gallery, which stands at {gallery.revision}")
+    if after < gallery.compacted_to:
+        raise Compacted(f"changes up to revision {gallery.compacted_to} are no longer kept one by one")
+    upto = _page_end(connection, gallery_id, after, min(after + limit, gallery.revision))
+    if upto - after > max(limit, LONGEST_PAGE):
+        raise Compacted("the changes are so many that a snapshot is cheaper")
+    live = _live_changes(connection, gallery_id, after, upto)
+    return Page(
+        gallery=gallery_id,
+        after=after,
+        position=Position(upto, _checksum_at(connection, gallery, upto)),
+        put=_rows(connection, gallery, [Key(c.row_kind, c.row_id) for c in live if not c.removed]),
+        removed=[Key(c.row_kind, c.row_id) for c in live if c.removed],
+        more=upto < gallery.revision,
+    )
+
+
+def snapshot(connection: sa.Connection, gallery_id: str) -> tuple[SnapshotHead, Iterator[Row]]:
+    """Everything at one revision; the rows are read as they are consumed, within the caller's transaction."""
+    gallery = _gallery(connection, gallery_id)
+    members = sa.select(gallery_members.c.identity_id).where(gallery_members.c.gallery_id == gallery_id)
+    people = sa.select(identities).where(identities.c.id.in_(members))
+    templates = sa.select(encodings).where(encodings.c.identity_id.in_(members))
+    count = 1 + sum(
+        connection.execute(sa.select(sa.func.count()).select_from(q.subquery())).scalar_one()
+        for q in (people, templates)
+    )
+    head = SnapshotHead(gallery=gallery_id, position=Position(gallery.revision, gallery.checksum), rows=count)
+
+    def rows() -> Iterator[Row]:
+        yield _settings(gallery)
+        for row in connection.execution_options(yield_per=_CHUNK).execute(people):
+            yield identity_row(row)
+        for row in connection.execution_options(yield_per=_CHUNK).execute(templates):
+            yield encoding_row(row)
+
+    return head, rows()
+
+
+def recomputed_checksum(connection: sa.Connection, gallery_id: str) -> int:
+    """The checksum from the live rows, hashed anew: equal to the counter's, or something is wrong."""
+    return checksum(row_hash(row) for row in snapshot(connection, gallery_id)[1])
+
+
+def identity_row(row: sa.Row[Any]) -> IdentityRow:
+    """A row of `identities` as it travels."""
+    return IdentityRow(row.id, row.name, row.attributes, row.valid_from, row.valid_until)
+
+
+def encoding_row(row: sa.Row[Any]) -> EncodingRow:
+    """A row of `encodings` as it travels."""
+    return EncodingRow(row.id, row.identity_id, row.model, row.data, row.against)
+
+
+def _gallery(connection: sa.Connection, gallery_id: str) -> sa.Row[Any]:
+    row = connection.execute(sa.select(galleries).where(galleries.c.id == gallery_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no gallery {gallery_id!r}")
+    return row
+
+
+def _settings(gallery: sa.Row[Any]) -> SettingsRow:
+    return SettingsRow(gallery.id, gallery.name, Kind(gallery.kind), gallery.th_accept)
+
+
+def _supersede(connection: sa.Connection, gallery_id: str, of: Key, revision: int) -> None:
+    same_row = (
+        (gallery_changes.c.gallery_id == gallery_id)
+        & (gallery_changes.c.row_kind == of.kind)
+        & (gallery_changes.c.row_id == of.id)
+    )
+    void = same_row & gallery_changes.c.superseded_by.is_(None)
+    connection.execute(gallery_changes.update().where(void).values(superseded_by=revision))
+
+
+def _between(gallery_id: str, after: int, upto: int) -> sa.ColumnElement[bool]:
+    revision = gallery_changes.c.revision
+    return (gallery_changes.c.gallery_id == gallery_id) & (revision > after) & (revision <= upto)
+
+
+def _page_end(connection: sa.Connection, gallery_id: str, after: int, upto: int) -> int:
+    """The first revision from `upto` on at which nothing before is superseded by something behind."""
+    while True:
+        latest = sa.select(sa.func.max(gallery_changes.c.superseded_by)).where(_between(gallery_id, after, upto))
+        needed = connection.execute(latest).scalar()
+        if needed is None or needed <= upto:
+            return upto
+        upto = needed
+
+
+def _live_changes(connection: sa.Connection, gallery_id: str, after: int, upto: int) -> Sequence[sa.Row[Any]]:
+    live = _between(gallery_id, after, upto) & gallery_changes.c.superseded_by.is_(None)
+    return connection.execute(sa.select(gallery_changes).where(live).order_by(gallery_changes.c.revision)).all()
+
+
+def _checksum_at(connection: sa.Connection, gallery: sa.Row[Any], revision: int) -> int:
+    if revision == gallery.revision:
+        return int(gallery.checksum)
+    query = sa.select(gallery_changes.c.checksum).where(
+        (gallery_changes.c.gallery_id == gallery.id) & (gallery_changes.c.revision == revision)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _rows(connection: sa.Connection, gallery: sa.Row[Any], keys: Sequence[Key]) -> list[Row]:
+    rows: list[Row] = [_settings(gallery)] if any(k.kind == "settings" for k in keys) else []
+    for chunk in _chunks([k.id for k in keys if k.kind == "identity"]):
+        people = connection.execute(sa.select(identities).where(identities.c.id.in_(chunk)))
+        rows += [identity_row(r) for r in people]
+    for chunk in _chunks([k.id for k in keys if k.kind == "encoding"]):
+        templates = connection.execute(sa.select(encodings).where(encodings.c.id.in_(chunk)))
+        rows += [encoding_row(r) for r in templates]
+    return rows
+
+
+T = TypeVar("T")
+
+
+def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]

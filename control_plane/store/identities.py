@@ -1,0 +1,263 @@
+"""Identities: enrolled people, their photos and encodings, and their erasure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from control_plane.store import galleries
+from control_plane.store.db import new_id
+from control_plane.store.tables import deliveries, encodings, enrollments, events, gallery_members, identities, photos
+from faces.errors import AmbiguousName, Conflict, NotFound
+from faces.gallery import EncodingRow, IdentityRow, Key, row_hash
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """An enrolled person as the API shows them."""
+
+    id: str
+    name: str
+    external_id: str | None
+    attributes: dict[str, Any]
+    valid_from: datetime | None
+    valid_until: datetime | None
+    created_at: datetime
+    galleries: list[str]
+    photos: int
+
+
+class Photo(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted photo of an identity."""
+
+    id: str
+    identity_id: str
+    quality: dict[str, Any]
+    created_at: datetime
+
+
+def create(
+    connection: sa.Connection,
+    name: str,
+    gallery_ids: Iterable[str],
+    now: datetime,
+    *,
+    external_id: str | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
+) -> str:
+    """Make a new identity, a member of the given galleries, without photos; returns its id.
+
+    Raises Conflict if the external id is taken and NotFound for a gallery that is not there.
+    """
+    row = IdentityRow(new_id(now), name, dict(attributes or {}), valid_from, valid_until)
+    _check_external_id(connection, external_id, row.id)
+    ordered = sorted(set(gallery_ids))
+    galleries.lock(connection, ordered)
+    connection.execute(
+        identities.insert().values(
+            **msgspec.structs.asdict(row), external_id=external_id, hash=row_hash(row), created_at=now
+        )
+    )
+    for gallery_id in ordered:
+        galleries.settings(connection, gallery_id)
+        connection.execute(gallery_members.insert().values(gallery_id=gallery_id, identity_id=row.id))
+        galleries.record(connection, gallery_id, [galleries.put(row)], now)
+    return row.id
+
+
+def update(connection: sa.Connection, identity_id: str, now: datetime, **changed: Any) -> None:
+    """Change name, external_id, attributes, valid_from or valid_until; raises NotFound or Conflict."""
+    held = member_of(connection, identity_id)
+    galleries.lock(connection, held)
+    before = _row(connection, identity_id)
+    if "external_id" in changed:
+        _check_external_id(connection, changed["external_id"], identity_id)
+    fields = {k: v for k, v in changed.items() if k != "external_id"}
+    after = msgspec.structs.replace(galleries.identity_row(before), **fields)
+    connection.execute(
+        identities.update().where(identities.c.id == identity_id).values(**changed, hash=row_hash(after))
+    )
+    for gallery_id in held:
+        galleries.record(connection, gallery_id, [galleries.put(after, before.hash)], now)
+
+
+def add_encoding(
+    connection: sa.Connection, row: EncodingRow, now: datetime, *, photo: Photo | None = None, **photo_file: str
+) -> None:
+    """Give an identity one more encoding, and the photo it is of (`blob` and `sha256` name its file)."""
+    held = member_of(connection, row.identity_id)
+    galleries.lock(connection, held)
+    if photo is not None:
+        connection.execute(photos.insert().values(**msgspec.structs.asdict(photo), **photo_file))
+    connection.execute(
+        encodings.insert().values(
+            **msgspec.structs.asdict(row),
+            photo_id=photo.id if photo else None,
+            hash=row_hash(row),
+            created_at=now,
+        )
+    )
+    for gallery_id in held:
+        galleries.record(connection, gallery_id, [galleries.put(row)], now)
+
+
+def get(connection: sa.Connection, identity_id: str) -> Identity:
+    return _identities(connection, [_row(connection, identity_id)])[0]
+
+
+def by_name(connection: sa.Connection, name: str, gallery_id: str) -> str | None:
+    """The id of the only member of a gallery who bears this name, or None; raises AmbiguousName if several do."""
+    query = (
+        sa.select(identities.c.id)
+        .join(gallery_members)
+        .where((identities.c.name == name) & (gallery_members.c.gallery_id == gallery_id))
+        .limit(2)
+    )
+    found = connection.execute(query).scalars().all()
+    if len(found) > 1:
+        raise AmbiguousName(f"several people are called {name!r}", remedy="Use /v1/identities and the person's id.")
+    return found[0] if found else None
+
+
+def names(connection: sa.Connection, gallery_id: str) -> list[str]:
+    """The names of a gallery's members who have an encoding, each once, in the order of enrolment."""
+    query = (
+        sa.select(identities.c.name, sa.func.min(identities.c.id).label("first"))
+        .join(gallery_members)
+        .where(gallery_members.c.gallery_id == gallery_id)
+        .where(sa.exists().where(encodings.c.identity_id == identities.c.id))
+        .group_by(identities.c.name)
+        .order_by("first")
+    )
+    return list(connection.execute(query).scalars())
+
+
+def listing(
+    connection: sa.Connection,
+    *,
+    after: str = "",
+    limit: int = 100,
+    name: str | None = None,
+    external_id: str | None = None,
+    gallery_id: str | None = None,
+) -> list[Identity]:
+    """Identities in id order from `after` on; `name` finds parts of names, whatever their case."""
+    query = sa.select(identities).where(identities.c.id > after).order_by(identities.c.id).limit(limit)
+    if name is not None:
+        query = query.where(sa.func.lower(identities.c.name).contains(name.lower(), autoescape=True))
+    if external_id is not None:
+        query = query.where(identities.c.external_id == external_id)
+    if gallery_id is not None:
+        query = query.join(gallery_members).where(gallery_members.c.gallery_id == gallery_id)
+    return _identities(connection, connection.execute(query).all())
+
+
+def photos_of(connection: sa.Connection, identity_id: str) -> list[Photo]:
+    """The accepted photos of an identity; raises NotFound if there is no such identity."""
+    _row(connection, identity_id)
+    query = sa.select(photos).where(photos.c.identity_id == identity_id).order_by(photos.c.id)
+    return [
+        Photo(id=r.id, identity_id=r.identity_id, quality=r.quality, created_at=r.created_at)
+        for r in connection.execute(query)
+    ]
+
+
+def photo_blob(connection: sa.Connection, identity_id: str, photo_id: str) -> str:
+    query = sa.select(photos.c.blob).where((photos.c.id == photo_id) & (photos.c.identity_id == identity_id))
+    blob = connection.execute(query).scalar()
+    if blob is None:
+        raise NotFound(f"identity {identity_id!r} has no photo {photo_id!r}")
+    return str(blob)
+
+
+def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[str]:
+    """Remove a person everywhere; old events keep the id as a pseudonym, and no name or picture.
+
+    Returns the blobs to delete once the transaction has committed. Raises NotFound.
+    """
+    held = member_of(connection, identity_id)
+    galleries.lock(connection, held)
+    person = _row(connection, identity_id)
+    templates = connection.execute(
+        sa.select(encodings.c.id, encodings.c.hash).where(encodings.c.identity_id == identity_id)
+    ).all()
+    removals = [galleries.removal(Key("encoding", t.id), t.hash) for t in templates]
+    removals.append(galleries.removal(Key("identity", identity_id), person.hash))
+    for gallery_id in held:
+        galleries.record(connection, gallery_id, removals, now)
+    blobs = _blobs(connection, identity_id)
+    connection.execute(enrollments.delete().where(enrollments.c.identity_id == identity_id))
+    connection.execute(identities.delete().where(identities.c.id == identity_id))
+    _forget_events(connection, identity_id)
+    return blobs
+
+
+def member_of(connection: sa.Connection, identity_id: str) -> list[str]:
+    """The galleries an identity is in, in id order."""
+    query = sa.select(gallery_members.c.gallery_id).where(gallery_members.c.identity_id == identity_id)
+    return sorted(connection.execute(query).scalars())
+
+
+def _blobs(connection: sa.Connection, identity_id: str) -> list[str]:
+    queries = [sa.select(t.c.blob).where(t.c.identity_id == identity_id) for t in (photos, enrollments)]
+    return [blob for query in queries for blob in connection.execute(query).scalars() if blob is not None]
+
+
+def _forget_events(connection: sa.Connection, identity_id: str) -> None:
+    seen = events.c.identity_id == identity_id
+    undelivered = sa.select(events.c.id).where(seen)
+    connection.execute(
+        deliveries.delete().where((deliveries.c.state == "pending") & deliveries.c.event_id.in_(undelivered))
+    )
+    connection.execute(events.update().where(seen).values(name=None, thumbnail=None))
+
+
+def _row(connection: sa.Connection, identity_id: str) -> sa.Row[Any]:
+    row = connection.execute(sa.select(identities).where(identities.c.id == identity_id)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no identity {identity_id!r}")
+    return row
+
+
+def _check_external_id(connection: sa.Connection, external_id: str | None, identity_id: str) -> None:
+    if external_id is None:
+        return
+    query = sa.select(identities.c.id).where(
+        (identities.c.external_id == external_id) & (identities.c.id != identity_id)
+    )
+    if connection.execute(query).first() is not None:
+        raise Conflict(f"the external id {external_id!r} belongs to somebody else")
+
+
+def _identities(connection: sa.Connection, rows: Iterable[sa.Row[Any]]) -> list[Identity]:
+    rows = list(rows)
+    ids = [r.id for r in rows]
+    counts: dict[str, int] = dict(
+        connection.execute(
+            sa.select(photos.c.identity_id, sa.func.count())
+            .where(photos.c.identity_id.in_(ids))
+            .group_by(photos.c.identity_id)
+        )
+        .tuples()
+        .all()
+    )
+    members = connection.execute(sa.select(gallery_members).where(gallery_members.c.identity_id.in_(ids))).all()
+    return [
+        Identity(
+            id=r.id,
+            name=r.name,
+            external_id=r.external_id,
+            attributes=r.attributes,
+            valid_from=r.valid_from,
+            valid_until=r.valid_until,
+            created_at=r.created_at,
+            galleries=sorted(m.gallery_id for m in members if m.identity_id == r.id),
+            photos=counts.get(r.id, 0),
+        )
+        for r in rows
+    ]

@@ -1,0 +1,231 @@
+"""Sites, the edges at them, and their cameras."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from control_plane.store.db import new_id
+from control_plane.store.tables import cameras, edge_positions, edges, galleries, site_galleries, sites
+from faces.errors import Conflict, NotFound
+from faces.wire import CameraStatus, Hello, Report, Welcome
+
+DEFAULT_SITE = "default"
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    galleries: list[str]
+    created_at: datetime
+
+
+class Camera(msgspec.Struct, frozen=True, kw_only=True):
+    """A lens on an edge; `up` None: never heard of."""
+
+    edge_id: str
+    name: str
+    up: bool | None
+
+
+class EdgePosition(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an edge's copy of a gallery has got, by its own report; `lag` in revisions."""
+
+    gallery_id: str
+    revision: int
+    checksum: str
+    lag: int
+    error: str | None
+    reported_at: datetime
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    name: str
+    site_id: str
+    site: str
+    version: str
+    engine: str
+    wire: int
+    spooled: int | None
+    last_seen_at: datetime
+    cameras: list[Camera]
+    galleries: list[EdgePosition]
+
+
+def create(connection: sa.Connection, name: str, gallery_ids: list[str], now: datetime, site_id: str = "") -> str:
+    """Make a site that follows the given galleries; returns its id. Raises Conflict if the name is taken."""
+    if connection.execute(sa.select(sites.c.id).where(sites.c.name == name)).first() is not None:
+        raise Conflict(f"there is a site {name!r} already")
+    known = set(connection.execute(sa.select(galleries.c.id).where(galleries.c.id.in_(gallery_ids))).scalars())
+    if missing := set(gallery_ids) - known:
+        raise NotFound(f"there is no gallery {min(missing)!r}")
+    site_id = site_id or new_id(now)
+    connection.execute(sites.insert().values(id=site_id, name=name, created_at=now))
+    for gallery_id in sorted(known):
+        connection.execute(site_galleries.insert().values(site_id=site_id, gallery_id=gallery_id))
+    return site_id
+
+
+def get(connection: sa.Connection, site_id: str) -> Site:
+    found = listing(connection, site_id=site_id)
+    if not found:
+        raise NotFound(f"there is no site {site_id!r}")
+    return found[0]
+
+
+def listing(connection: sa.Connection, *, after: str = "", limit: int = 100, site_id: str | None = None) -> list[Site]:
+    query = sa.select(sites).where(sites.c.id > after).order_by(sites.c.id).limit(limit)
+    if site_id is not None:
+        query = query.where(sites.c.id == site_id)
+    rows = connection.execute(query).all()
+    followed = connection.execute(sa.select(site_galleries)).all()
+    return [
+        Site(
+            id=r.id,
+            name=r.name,
+            galleries=sorted(f.gallery_id for f in followed if f.site_id == r.id),
+            created_at=r.created_at,
+        )
+        for r in rows
+    ]
+
+
+def welcome(connection: sa.Connection, edge_id: str, hello: Hello, wire: int, now: datetime) -> Welcome:
+    """Take in an edge that introduces itself, for the first time or again; raises NotFound for an unknown site."""
+    site = _site_named(connection, hello.site)
+    values = {
+        "site_id": site.id,
+        "name": hello.name,
+        "version": hello.version,
+        "engine": hello.engine,
+        "wire": wire,
+        "last_seen_at": now,
+    }
+    known = connection.execute(edges.update().where(edges.c.id == edge_id).values(**values)).rowcount
+    if not known:
+        connection.execute(edges.insert().values(id=edge_id, created_at=now, **values))
+    _set_cameras(connection, edge_id, hello.cameras, now)
+    return Welcome(edge_id=edge_id, edge=hello.name, site_id=site.id, site=site.name)
+
+
+def site_of(connection: sa.Connection, edge_id: str, now: datetime) -> str:
+    """The site of a known edge, which has just been heard of; raises NotFound."""
+    query = edges.update().where(edges.c.id == edge_id).values(last_seen_at=now).returning(edges.c.site_id)
+    site_id = connection.execute(query).scalar()
+    if site_id is None:
+        raise NotFound(f"there is no edge {edge_id!r}", remedy="The edge introduces itself with PUT /v1/edges/{id}.")
+    return str(site_id)
+
+
+def report(connection: sa.Connection, edge_id: str, gallery_id: str, told: Report, now: datetime) -> None:
+    """Keep an edge's report on its copy of a gallery."""
+    mine = (edge_positions.c.edge_id == edge_id) & (edge_positions.c.gallery_id == gallery_id)
+    values = {
+        "revision": told.position.revision,
+        "checksum": told.position.checksum,
+        "error": told.error,
+        "reported_at": now,
+    }
+    if not connection.execute(edge_positions.update().where(mine).values(**values)).rowcount:
+        connection.execute(edge_positions.insert().values(edge_id=edge_id, gallery_id=gallery_id, **values))
+
+
+def status(connection: sa.Connection, edge_id: str, seen: list[CameraStatus], spooled: int, now: datetime) -> None:
+    """Keep what an edge says of its cameras and its spool."""
+    connection.execute(edges.update().where(edges.c.id == edge_id).values(spooled=spooled, last_seen_at=now))
+    for camera in seen:
+        mine = (cameras.c.edge_id == edge_id) & (cameras.c.name == camera.name)
+        connection.execute(cameras.update().where(mine).values(up=camera.up))
+
+
+def all_cameras(connection: sa.Connection) -> list[tuple[str, str, str]]:
+    """(site id, edge id, camera) of every camera, those of the default site first, then in order of arrival."""
+    query = (
+        sa.select(edges.c.site_id, cameras.c.edge_id, cameras.c.name)
+        .select_from(cameras.join(edges))
+        .order_by(edges.c.site_id != DEFAULT_SITE, cameras.c.created_at, cameras.c.name)
+    )
+    return [(site_id, edge_id, name) for site_id, edge_id, name in connection.execute(query).tuples()]
+
+
+def edge(connection: sa.Connection, edge_id: str) -> Edge:
+    found = edge_listing(connection, edge_id=edge_id)
+    if not found:
+        raise NotFound(f"there is no edge {edge_id!r}")
+    return found[0]
+
+
+def edge_listing(
+    connection: sa.Connection,
+    *,
+    after: str = "",
+    limit: int = 100,
+    site_id: str | None = None,
+    edge_id: str | None = None,
+) -> list[Edge]:
+    """Edges in id order from `after` on, each with its cameras and how far its galleries lag."""
+    query = sa.select(edges, sites.c.name.label("site")).join(sites).where(edges.c.id > after)
+    for column, value in ((edges.c.site_id, site_id), (edges.c.id, edge_id)):
+        if value is not None:
+            query = query.where(column == value)
+    rows = connection.execute(query.order_by(edges.c.id).limit(limit)).all()
+    ids = [r.id for r in rows]
+    return [
+        Edge(
+            **{name: r._mapping[name] for name in Edge.__struct_fields__ if name not in ("cameras", "galleries")},
+            cameras=_cameras(connection, ids).get(r.id, []),
+            galleries=_positions(connection, ids).get(r.id, []),
+        )
+        for r in rows
+    ]
+
+
+def _site_named(connection: sa.Connection, name: str | None) -> sa.Row[Any, Any]:
+    chosen = sites.c.id == DEFAULT_SITE if name is None else sites.c.name == name
+    site = connection.execute(sa.select(sites.c.id, sites.c.name).where(chosen)).one_or_none()
+    if site is None:
+        raise NotFound(f"there is no site {name!r}", remedy="Make it with POST /v1/sites, or leave SITE empty.")
+    return site
+
+
+def _set_cameras(connection: sa.Connection, edge_id: str, names: list[str], now: datetime) -> None:
+    mine = cameras.c.edge_id == edge_id
+    held = set(connection.execute(sa.select(cameras.c.name).where(mine)).scalars())
+    connection.execute(cameras.delete().where(mine & cameras.c.name.not_in(names)))
+    for name in names:
+        if name not in held:
+            connection.execute(cameras.insert().values(edge_id=edge_id, name=name, created_at=now))
+
+
+def _cameras(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[Camera]]:
+    query = sa.select(cameras).where(cameras.c.edge_id.in_(edge_ids)).order_by(cameras.c.created_at, cameras.c.name)
+    found: dict[str, list[Camera]] = {}
+    for r in connection.execute(query):
+        found.setdefault(r.edge_id, []).append(Camera(edge_id=r.edge_id, name=r.name, up=r.up))
+    return found
+
+
+def _positions(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[EdgePosition]]:
+    query = (
+        sa.select(edge_positions, galleries.c.revision.label("head"))
+        .join(galleries)
+        .where(edge_positions.c.edge_id.in_(edge_ids))
+        .order_by(edge_positions.c.gallery_id)
+    )
+    found: dict[str, list[EdgePosition]] = {}
+    for r in connection.execute(query):
+        found.setdefault(r.edge_id, []).append(
+            EdgePosition(
+                gallery_id=r.gallery_id,
+                revision=r.revision,
+                checksum=f"{r.checksum & (1 << 64) - 1:016x}",
+                lag=r.head - r.revision,
+                error=r.error,
+                reported_at=r.reported_at,
+            )
+        )
+    return found

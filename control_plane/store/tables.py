@@ -1,0 +1,259 @@
+"""All tables. Columns are explained where the name does not say it; migrations/ makes exactly these."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, LargeBinary, String, Table, Text
+
+from control_plane.store.db import UtcDateTime
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = String(64)
+Big = sa.BigInteger().with_variant(Integer, "sqlite")
+Json = sa.JSON(none_as_null=True)
+
+
+def _id() -> Column[str]:
+    return Column("id", Id, primary_key=True)
+
+
+def _lease() -> list[Column[object]]:
+    """A job's lease: who works on the row (a uuid per run), and until when nobody else may."""
+    return [
+        Column("lease_owner", Id),
+        Column("lease_until", UtcDateTime),
+        Column("attempts", Integer, nullable=False, default=0),
+    ]
+
+
+# Positions of logs come from here, in the transaction that appends: autoincrement ids become visible out of order.
+counters = Table("counters", metadata, Column("name", Id, primary_key=True), Column("value", Big, nullable=False))
+
+sites = Table(
+    "sites",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+galleries = Table(
+    "galleries",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("th_accept", Float),
+    Column("revision", Big, nullable=False),
+    Column("checksum", sa.BigInteger, nullable=False),
+    Column("settings_hash", sa.BigInteger, nullable=False),
+    Column("compacted_to", Big, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+site_galleries = Table(
+    "site_galleries",
+    metadata,
+    Column("site_id", Id, ForeignKey("sites.id", ondelete="CASCADE"), primary_key=True),
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+)
+
+# One row a change; a change that a later one to the same row made void says which (superseded_by). Ids only: what
+# a row says stands in the live tables, so that an erased person is nowhere in the log.
+gallery_changes = Table(
+    "gallery_changes",
+    metadata,
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Big, primary_key=True),
+    Column("row_kind", String(16), nullable=False),
+    Column("row_id", Id, nullable=False),
+    Column("removed", Boolean, nullable=False),
+    Column("superseded_by", Big),
+    Column("checksum", sa.BigInteger, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index(None, "gallery_id", "row_kind", "row_id"),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, index=True),
+    Column("external_id", Text, unique=True),
+    Column("attributes", Json, nullable=False),
+    Column("valid_from", UtcDateTime),
+    Column("valid_until", UtcDateTime),
+    Column("hash", sa.BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+gallery_members = Table(
+    "gallery_members",
+    metadata,
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+    Column("identity_id", Id, ForeignKey("identities.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+# `blob` names the photo's file in the blob store.
+photos = Table(
+    "photos",
+    metadata,
+    _id(),
+    Column("identity_id", Id, ForeignKey("identities.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("blob", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("quality", Json, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+encodings = Table(
+    "encodings",
+    metadata,
+    _id(),
+    Column("identity_id", Id, ForeignKey("identities.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("photo_id", Id, ForeignKey("photos.id", ondelete="SET NULL")),
+    Column("model", String(64), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("against", Boolean, nullable=False),
+    Column("hash", sa.BigInteger, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    _id(),
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), nullable=False),
+    Column("blob", Text),
+    Column("state", String(16), nullable=False, index=True),
+    Column("force", Boolean, nullable=False),
+    Column("error", Json),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    *_lease(),
+)
+
+# One photo put forward for one identity: by id, or by name (then a new person if nobody bears it).
+enrollments = Table(
+    "enrollments",
+    metadata,
+    _id(),
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), nullable=False),
+    Column("identity_id", Id, index=True),
+    Column("name", Text),
+    Column("import_id", Id, ForeignKey("imports.id", ondelete="CASCADE")),
+    Column("entry", Text),
+    Column("blob", Text),
+    Column("sha256", String(64)),
+    Column("force", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(32)),
+    Column("message", Text),
+    Column("remedy", Text),
+    Column("detail", Json),
+    Column("photo_id", Id),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    *_lease(),
+    sa.UniqueConstraint("import_id", "entry"),
+    Index(None, "state", "created_at"),
+)
+
+edges = Table(
+    "edges",
+    metadata,
+    _id(),
+    Column("site_id", Id, ForeignKey("sites.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("engine", String(64), nullable=False),
+    Column("wire", Integer, nullable=False),
+    Column("spooled", Integer),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("last_seen_at", UtcDateTime, nullable=False),
+)
+
+cameras = Table(
+    "cameras",
+    metadata,
+    Column("edge_id", Id, ForeignKey("edges.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("up", Boolean),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# How far each edge's copy of a gallery has got, by its own report.
+edge_positions = Table(
+    "edge_positions",
+    metadata,
+    Column("edge_id", Id, ForeignKey("edges.id", ondelete="CASCADE"), primary_key=True),
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Big, nullable=False),
+    Column("checksum", sa.BigInteger, nullable=False),
+    Column("error", Text),
+    Column("reported_at", UtcDateTime, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("position", Big, primary_key=True, autoincrement=False),
+    Column("id", Id, nullable=False, unique=True),
+    Column("body_hash", LargeBinary, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("site_id", Id, nullable=False),
+    Column("edge_id", Id, nullable=False),
+    Column("camera", Text, nullable=False),
+    Column("captured_at", UtcDateTime, nullable=False),
+    Column("arrived_at", UtcDateTime, nullable=False),
+    Column("track", Big),
+    Column("status", String(16)),
+    Column("identity_id", Id, index=True),
+    Column("name", Text),
+    Column("distance", Float),
+    Column("runner_up_distance", Float),
+    Column("box", Json),
+    Column("picture", Json),
+    Column("engine", String(64)),
+    Column("gallery_id", Id),
+    Column("gallery_revision", Big),
+    Column("threshold", Float),
+    Column("reason", Text),
+    Column("thumbnail", LargeBinary),
+)
+
+# `statuses` lists the decisions told; an empty list means all events.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    _id(),
+    Column("url", Text, nullable=False),
+    Column("statuses", Json, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    Column("webhook_id", Id, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("event_id", Id, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("last_status", Integer),
+    Column("last_error", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    *_lease(),
+    sa.UniqueConstraint("webhook_id", "event_id"),
+    Index(None, "state", "due_at"),
+)
