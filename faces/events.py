@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -63,7 +63,14 @@ def uuid7(moment: datetime, randomness: bytes) -> UUID:
 
 
 def original_message(event: Event) -> dict[str, Any]:
-    """The three fields that the original service posted to a webhook; `timestamp` in whole seconds."""
-    distance = None if event.distance is None else round(event.distance, 4)
-    seconds = int(event.captured_at.astimezone(UTC).timestamp())
-    return {"name": event.name, "distance": distance, "timestamp": seconds}
+    """What the original service posted to a webhook for this event."""
+    return original_fields(event.name, event.distance, event.captured_at)
+
+
+def original_fields(name: str | None, distance: float | None, captured_at: datetime) -> dict[str, Any]:
+    """The three fields of the original's webhook: distance to four places, time in whole seconds."""
+    return {
+        "name": name,
+        "distance": None if distance is None else round(distance, 4),
+        "timestamp": int(captured_at.timestamp()),
+    }

@@ -186,6 +186,17 @@ def counts(connection: sa.Connection, import_ids: Iterable[str]) -> dict[str, di
     return totals
 
 
+def any_pending(connection: sa.Connection, import_id: str) -> bool:
+    pending = (enrollments.c.import_id == import_id) & (enrollments.c.state == State.PENDING)
+    return connection.execute(sa.select(enrollments.c.id).where(pending).limit(1)).first() is not None
+
+
+def entries_of(connection: sa.Connection, import_id: str) -> set[str]:
+    """The entries of an import's archive that are enrollments already."""
+    query = sa.select(enrollments.c.entry).where(enrollments.c.import_id == import_id)
+    return {entry for entry in connection.execute(query).scalars() if entry is not None}
+
+
 def _finish(connection: sa.Connection, enrollment_id: str, now: datetime, **values: object) -> None:
     connection.execute(
         enrollments.update()

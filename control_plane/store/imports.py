@@ -100,19 +100,25 @@ def run(connection: sa.Connection, import_id: str) -> None:
     _move(connection, import_id, state=State.RUNNING, blob=None)
 
 
+def renew(connection: sa.Connection, import_id: str, now: datetime) -> None:
+    """Hold the lease for longer: the archive is still being read."""
+    connection.execute(imports.update().where(imports.c.id == import_id).values(lease_until=now + LEASE))
+
+
 def fail(connection: sa.Connection, import_id: str, now: datetime, error: dict[str, Any]) -> None:
     _move(connection, import_id, state=State.FAILED, blob=None, error=error, finished_at=now)
 
 
 def finish_if_done(connection: sa.Connection, import_id: str, now: datetime) -> None:
-    """Close a running import whose last photo has its outcome."""
-    left = enrollments.counts(connection, [import_id]).get(import_id, {}).get(enrollments.State.PENDING, 0)
-    if left == 0:
-        connection.execute(
-            imports.update()
-            .where((imports.c.id == import_id) & (imports.c.state == State.RUNNING))
-            .values(state=State.DONE, finished_at=now)
-        )
+    """Close a running import whose last photo has its outcome.
+
+    The import's row is locked first: of two photos that finish at the same instant, the second sees the first.
+    """
+    running = (imports.c.id == import_id) & (imports.c.state == State.RUNNING)
+    if connection.execute(sa.select(imports.c.id).where(running).with_for_update()).first() is None:
+        return
+    if not enrollments.any_pending(connection, import_id):
+        connection.execute(imports.update().where(running).values(state=State.DONE, finished_at=now))
 
 
 def _move(connection: sa.Connection, import_id: str, **values: object) -> None:

@@ -1,0 +1,39 @@
+"""The worker's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from faces.settings import Setting, read, read_dotenv, text, whole
+
+SETTINGS = (
+    Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
+    Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
+    Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", text),
+    Setting("ENGINE", "sface", "engine that finds and encodes faces", text),
+    Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
+    Setting("THREADS", "1", "threads of the engine", whole(1, 256)),
+    Setting("WORKER_THREADS", "2", "photos that are encoded at once", whole(1, 256)),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the worker was told; each field is the setting of the same name in capitals."""
+
+    database_url: str
+    data_dir: Path
+    broker_url: str | None
+    engine: str
+    models: Path | None
+    threads: int
+    worker_threads: int
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:
+        """Read the environment, and below it the `.env` file; raises SettingError."""
+        values = read(SETTINGS, environment, read_dotenv(dotenv))
+        values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'rollcall.db'}"
+        return cls(**values)

@@ -1,0 +1,81 @@
+"""Enrolment: one photo becomes an encoding in a gallery, or a refusal with a reason."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from control_plane.store import enrollments, imports
+from control_plane.store.blobs import BlobStore
+from control_plane.store.db import Database
+from faces.engine import Engine
+from faces.engine.enroll import Enrolled, enroll
+from faces.errors import Reason, Refused
+from jobs.admission import Admission
+from jobs.copies import Copies
+
+log = logging.getLogger(__name__)
+
+
+class Encoding:
+    """What the `enroll` actor does with one enrollment. May run twice: the row says whether there is work left."""
+
+    def __init__(self, database: Database, blobs: BlobStore, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._engine = engine
+        self._clock = clock
+        self._admission = Admission(Copies(engine.model), engine.model, engine.th_accept)
+
+    def run(self, enrollment_id: str) -> None:
+        owner = str(uuid4())
+        with self._database.write() as connection:
+            work = enrollments.claim(connection, enrollment_id, owner, self._clock())
+        if work is None:
+            return
+        try:
+            self._settle(work, owner, self._look_at(work))
+        except Refused as refusal:
+            self._refuse(work, owner, refusal)
+
+    def _look_at(self, work: enrollments.Work) -> Enrolled:
+        if work.attempts > enrollments.MAX_ATTEMPTS:
+            raise Refused(
+                Reason.INTERNAL,
+                "This photo could not be looked at: each attempt broke off.",
+                remedy="Save the picture anew as a JPEG and send it again.",
+            )
+        return enroll(self._engine, self._blobs.get(work.blob))
+
+    def _settle(self, work: enrollments.Work, owner: str, found: Enrolled) -> None:
+        with self._database.write() as connection:
+            if enrollments.held(connection, work.id, owner):
+                now = self._clock()
+                self._admission.admit(connection, work, found.encoding, found.quality.as_dict(), now)
+                self._close_import(connection, work, now)
+
+    def _refuse(self, work: enrollments.Work, owner: str, refusal: Refused) -> None:
+        with self._database.write() as connection:
+            if not enrollments.held(connection, work.id, owner):
+                return
+            now = self._clock()
+            enrollments.refuse(
+                connection,
+                work.id,
+                now,
+                reason=refusal.reason,
+                message=refusal.message,
+                remedy=refusal.remedy,
+                detail=refusal.detail,
+            )
+            self._close_import(connection, work, now)
+        self._blobs.delete([work.blob])
+        log.info("enrollment %s refused: %s", work.id, refusal.reason)
+
+    def _close_import(self, connection: sa.Connection, work: enrollments.Work, now: datetime) -> None:
+        if work.import_id is not None:
+            imports.finish_if_done(connection, work.import_id, now)

@@ -1,0 +1,70 @@
+"""The sweeper: sends a message for every row that is due. What the tables show unfinished is sent again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from control_plane.store.db import Database
+from control_plane.store.watch import Watch
+
+
+class Due(Protocol):
+    """A store's query for rows that nobody holds and whose time has come."""
+
+    def __call__(self, connection: sa.Connection, now: datetime, *, limit: int) -> list[str]: ...
+
+
+class Send(Protocol):
+    """An actor's `send`."""
+
+    def __call__(self, row_id: str, /) -> object: ...
+
+
+BATCH = 64
+"""How many rows of a kind are nudged at once; the next follow as these are taken."""
+
+NUDGE_AGAIN = timedelta(seconds=5)
+"""A row that is still due after so long is nudged again: its message was lost."""
+
+AT_LEAST_EVERY_S = 0.5
+"""How often time alone is looked at (retries and expired leases), while nothing is committed."""
+
+
+class Sweeper:
+    """Nudges what is due. `sweep` does one round; `run` repeats it whenever somebody commits."""
+
+    def __init__(self, database: Database, sends: Mapping[Due, Send], clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._sends = sends
+        self._clock = clock
+        self._nudged: dict[str, datetime] = {}
+
+    def sweep(self) -> int:
+        """Send a message for each due row that has not just had one; returns how many."""
+        now = self._clock()
+        self._nudged = {row: at for row, at in self._nudged.items() if now - at < NUDGE_AGAIN}
+        sent = 0
+        with self._database.read() as connection:
+            found = {send: due(connection, now, limit=BATCH) for due, send in self._sends.items()}
+        for send, rows in found.items():
+            for row in rows:
+                if row not in self._nudged:
+                    self._nudged[row] = now
+                    send(row)
+                    sent += 1
+        return sent
+
+    def run(self, stop: threading.Event) -> None:
+        """Sweep until `stop`: at once when somebody commits, and every so often as time passes."""
+        with Watch(self._database) as watch:
+            waited = AT_LEAST_EVERY_S
+            while not stop.wait(watch.interval_s):
+                waited += watch.interval_s
+                if watch.changed() or waited >= AT_LEAST_EVERY_S:
+                    waited = 0.0
+                    self.sweep()
