@@ -9,10 +9,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from faces.face import Box, Picture
 
 WIDTH, HEIGHT, FPS = 640, 360, 15
+
+Room = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def _frame(scene: Scene, progress: float, random: np.random.Generator) -> Pictur
     return picture
 
 
-def _placed(room: np.ndarray, photo: Picture, face: Box, progress: float) -> np.ndarray:  # type: ignore[type-arg]
+def _placed(room: Room, photo: Picture, face: Box, progress: float) -> Room:
     """The photo laid into the room so that its face walks from one side to the other and comes nearer."""
     size = 70 + 60 * progress
     scale = size / face.height

@@ -58,12 +58,15 @@ class Supervisor:
         self._files: list[IO[bytes]] = []
 
     def start(self, process: Process) -> None:
+        """Start a process in a session of its own, so that Ctrl-C reaches us alone and we end all in order."""
         self._processes[process.name] = process
+        output = self._output(process.name)
         process.running = subprocess.Popen(
             [sys.executable, "-m", process.module],
             env={**os.environ, **process.environment},
             stdin=subprocess.DEVNULL,
-            **self._outputs(process.name),
+            stdout=output,
+            stderr=output,
             start_new_session=True,
         )
 
@@ -113,13 +116,13 @@ class Supervisor:
     ) -> None:
         self.stop()
 
-    def _outputs(self, name: str) -> dict[str, IO[bytes]]:
+    def _output(self, name: str) -> IO[bytes] | None:
         if self._logs is None:
-            return {}
+            return None
         self._logs.mkdir(parents=True, exist_ok=True)
         file = self._log(name).open("ab")
         self._files.append(file)
-        return {"stdout": file, "stderr": file}
+        return file
 
     def _log(self, name: str) -> Path:
         return (self._logs or Path()) / f"{name.replace(' ', '_')}.log"

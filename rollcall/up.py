@@ -1,0 +1,70 @@
+"""The all-in-one: control plane, worker and edge on this machine, with nothing but a data folder."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from faces.errors import RollcallError
+from rollcall.supervisor import Process, Supervisor
+
+HOST = "127.0.0.1"
+
+
+class PortTaken(RollcallError):
+    """Another program listens on the port already."""
+
+    code = "port_taken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the all-in-one lives: its data folder and its two ports."""
+
+    data: Path
+    port: int = 5000
+    stream_port: int = 3001
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def check_ports(self) -> None:
+        """Raise PortTaken if somebody else listens already."""
+        for name, number in (("--port", self.port), ("--stream-port", self.stream_port)):
+            if number and _taken(number):
+                raise PortTaken(f"port {number} is in use by another program", remedy=f"Choose another with {name}.")
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def start_centre(supervisor: Supervisor, place: Place) -> None:
+    """Start control plane and worker; returns when requests are answered."""
+    environment = {
+        "DATA_DIR": str(place.data),
+        "HOST": HOST,
+        "PORT": str(place.port),
+        "STREAM_PORT": str(place.stream_port),
+    }
+    supervisor.start(Process("control plane", "control_plane", environment))
+    supervisor.wait_ready(f"{place.url}/readyz")
+    supervisor.start(Process("worker", "jobs.worker", environment))
+
+
+def start_edge(supervisor: Supervisor, place: Place, settings: Mapping[str, str], *, restart: bool = True) -> None:
+    """Start the edge on one camera; `settings` are the edge's own, by name."""
+    environment = {"DATA_DIR": str(place.data / "edge"), "CONTROL_PLANE_URL": place.url, **settings}
+    supervisor.start(Process("edge", "edge", environment, restart))
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((HOST, port)) == 0
