@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,10 @@ from faces.errors import SettingError
 from faces.face import Face, Picture
 
 ENGINES = (SFACE,)
+
+# OpenCV reads this limit when it is first imported, which is never before this package. It is the second lock:
+# `images.load` checks a file's header before OpenCV sees it.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 
 
 class Engine(Protocol):

@@ -23,11 +23,16 @@ OVERLAP = 0.3
 STRIDES = (8, 16, 32)
 OUTPUTS = [f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps")]
 
-REFINE_PX = 160
+LOOK_PX = 128
 """Side of the square to which `refine` brings a face's surroundings."""
 
-REFINE_FACTOR = 2.0
-"""How many times as wide as the face's longer side those surroundings are."""
+LOOKS = (1.4, 1.6, 2.0)
+"""How many times as wide as the face's longer side those surroundings are, each time it looks.
+
+YuNet's landmarks jump by a pixel or two with the grid of its cells; several looks average that out. Pairs of photos of
+one person in Labeled Faces in the Wild (80 people, 5 photos) that are farther apart than 0.45: 13.3 % with the
+landmarks of `detect` on the full picture, 11.5 % with one look, 10.3 % with these three, 9.8 % with five.
+"""
 
 
 class Detections(NamedTuple):
@@ -65,20 +70,25 @@ class YuNet:
 
     def refine(self, picture: Picture, face: Face) -> Face | None:
         """The same face, measured on its surroundings cut from the full picture; None if it is not found there."""
-        side = max(1, round(max(face.box.width, face.box.height) * REFINE_FACTOR))
-        left, top = (round(middle - side / 2) for middle in face.box.centre)
+        seen = [found for factor in LOOKS if (found := self._look(picture, face.box, factor)) is not None]
+        return _mean(seen) if seen else None
+
+    def _look(self, picture: Picture, box: Box, factor: float) -> Face | None:
+        """The face at `box`, found on a square `factor` times as wide, brought to `LOOK_PX`."""
+        side = max(1, round(max(box.width, box.height) * factor))
+        left, top = (round(middle - side / 2) for middle in box.centre)
         height, width = picture.shape[:2]
         area = Box(left, top, left + side, top + side).clipped(width, height)
         if area.size == 0:
             return None
-        factor = REFINE_PX / side
-        size = max(1, round(area.width * factor)), max(1, round(area.height * factor))
+        scale = LOOK_PX / side
+        size = max(1, round(area.width * scale)), max(1, round(area.height * scale))
         cut = picture[area.y1 : area.y2, area.x1 : area.x2]
-        found = self.run(cv2.resize(cut, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR))
+        found = self.run(cv2.resize(cut, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
         factors = np.array([area.width / size[0], area.height / size[1]], np.float32)
         faces = _faces(found, factors, np.array([area.x1, area.y1], np.float32), exact=True)
-        best = max(faces, key=lambda other: other.box.overlap(face.box), default=None)
-        return best if best is not None and best.box.overlap(face.box) > OVERLAP else None
+        best = max(faces, key=lambda other: other.box.overlap(box), default=None)
+        return best if best is not None and best.box.overlap(box) > OVERLAP else None
 
     def run(self, picture: Picture) -> Detections:
         """The detections on this very picture, best first."""
@@ -123,3 +133,11 @@ def _faces(found: Detections, factors: Floats, offset: Floats, *, exact: bool) -
         for score, corner, points in zip(found.scores, corners, landmarks, strict=True)
     ]
     return sorted(faces, key=lambda face: -face.box.area_px)
+
+
+def _mean(seen: list[Face]) -> Face:
+    """What several looks at one face agree on."""
+    edges = np.mean([face.box for face in seen], axis=0)
+    landmarks: Landmarks = np.mean([face.landmarks for face in seen], axis=0, dtype=np.float32)
+    score = sum(face.score for face in seen) / len(seen)
+    return Face(Box(*(round(float(edge)) for edge in edges)), landmarks, score, exact=True)
