@@ -12,10 +12,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from faces.errors import RollcallError, SettingError
+from faces.errors import Conflict, RollcallError, SettingError
 from faces.events import uuid7
 
 BUSY_TIMEOUT_MS = 10_000
+
+Connection = sa.Connection
+"""What the store's functions take, for those who hand it on."""
 
 
 class Unavailable(RollcallError):
@@ -41,19 +44,22 @@ class Database:
         options: dict[str, Any] = {"rollcall_read_only": True}
         if not self.is_sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with self._available(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with self.available(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that commits durably when the block ends, or leaves nothing behind if it raises."""
-        with self._available(), self.engine.begin() as connection:
+        with self.available(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def _available(self) -> Iterator[None]:
+    def available(self) -> Iterator[None]:
+        """Raises Unavailable where the database does not answer, and Conflict where two requests met in a key."""
         try:
             yield
+        except sa.exc.IntegrityError as error:
+            raise Conflict("another request has just stored something that this one contradicts") from error
         except sa.exc.OperationalError as error:
             reason = str(error.orig).splitlines()[0]
             raise Unavailable(f"the database does not answer: {reason}", remedy="Try again in a moment.") from error

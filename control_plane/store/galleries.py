@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import sqlalchemy as sa
 
 from control_plane.store.tables import (
@@ -29,6 +30,19 @@ LONGEST_PAGE = 10_000
 """A page that cannot be cut shorter than this many changes is not served: a snapshot is cheaper."""
 
 _CHUNK = 500
+
+
+class Gallery(msgspec.Struct, frozen=True, kw_only=True):
+    """A gallery as the API shows it; `checksum` as 16 hexadecimal digits."""
+
+    id: str
+    name: str
+    kind: Kind
+    th_accept: float | None
+    revision: int
+    checksum: str
+    identities: int
+    created_at: datetime
 
 
 class Change(NamedTuple):
@@ -73,6 +87,38 @@ def settings(connection: sa.Connection, gallery_id: str) -> SettingsRow:
     return _settings(_gallery(connection, gallery_id))
 
 
+def get(connection: sa.Connection, gallery_id: str) -> Gallery:
+    found = listing(connection, gallery_id=gallery_id)
+    if not found:
+        raise NotFound(f"there is no gallery {gallery_id!r}")
+    return found[0]
+
+
+def listing(
+    connection: sa.Connection, *, after: str = "", limit: int = 100, gallery_id: str | None = None
+) -> list[Gallery]:
+    """Galleries in id order from `after` on, each with where it stands and how many people are in it."""
+    members = (
+        sa.select(sa.func.count()).where(gallery_members.c.gallery_id == galleries.c.id).scalar_subquery()
+    ).label("identities")
+    query = sa.select(galleries, members).where(galleries.c.id > after).order_by(galleries.c.id).limit(limit)
+    if gallery_id is not None:
+        query = query.where(galleries.c.id == gallery_id)
+    return [
+        Gallery(
+            id=r.id,
+            name=r.name,
+            kind=Kind(r.kind),
+            th_accept=r.th_accept,
+            revision=r.revision,
+            checksum=f"{r.checksum & (1 << 64) - 1:016x}",
+            identities=r.identities,
+            created_at=r.created_at,
+        )
+        for r in connection.execute(query)
+    ]
+
+
 def lock(connection: sa.Connection, gallery_ids: Iterable[str]) -> None:
     """Hold these galleries until the transaction ends: whoever changes them waits. Always in id order."""
     ordered = sorted(set(gallery_ids))
@@ -111,6 +157,14 @@ def position(connection: sa.Connection, gallery_id: str) -> Position:
 def revisions(connection: sa.Connection) -> dict[str, int]:
     """Every gallery's revision."""
     return dict(connection.execute(sa.select(galleries.c.id, galleries.c.revision)).tuples().all())
+
+
+def followers(connection: sa.Connection) -> dict[str, set[str]]:
+    """The sites that follow each gallery."""
+    found: dict[str, set[str]] = {}
+    for row in connection.execute(sa.select(site_galleries)):
+        found.setdefault(row.gallery_id, set()).add(row.site_id)
+    return found
 
 
 def followed(connection: sa.Connection, site_id: str) -> list[Followed]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from control_plane.store import galleries, sites
@@ -27,6 +28,11 @@ def migrate(database: Database, now: datetime) -> None:
     command.upgrade(config, "head")
     with database.write() as connection:
         _make_defaults(connection, now)
+
+
+def current(connection: sa.Connection) -> str:
+    """The version that the database has; empty if it has none."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
 
 
 def newest() -> str:

@@ -31,6 +31,14 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     up: bool | None
 
 
+class PlacedCamera(Camera, frozen=True, kw_only=True):
+    """A camera, and where it is."""
+
+    site_id: str
+    site: str
+    edge: str
+
+
 class EdgePosition(msgspec.Struct, frozen=True, kw_only=True):
     """How far an edge's copy of a gallery has got, by its own report; `lag` in revisions."""
 
@@ -112,13 +120,16 @@ def welcome(connection: sa.Connection, edge_id: str, hello: Hello, wire: int, no
     return Welcome(edge_id=edge_id, edge=hello.name, site_id=site.id, site=site.name)
 
 
-def site_of(connection: sa.Connection, edge_id: str, now: datetime) -> str:
-    """The site of a known edge, which has just been heard of; raises NotFound."""
-    query = edges.update().where(edges.c.id == edge_id).values(last_seen_at=now).returning(edges.c.site_id)
-    site_id = connection.execute(query).scalar()
+def site_of(connection: sa.Connection, edge_id: str) -> str:
+    """The site of a known edge; raises NotFound."""
+    site_id = connection.execute(sa.select(edges.c.site_id).where(edges.c.id == edge_id)).scalar()
     if site_id is None:
         raise NotFound(f"there is no edge {edge_id!r}", remedy="The edge introduces itself with PUT /v1/edges/{id}.")
     return str(site_id)
+
+
+def heard_of(connection: sa.Connection, edge_id: str, now: datetime) -> None:
+    connection.execute(edges.update().where(edges.c.id == edge_id).values(last_seen_at=now))
 
 
 def report(connection: sa.Connection, edge_id: str, gallery_id: str, told: Report, now: datetime) -> None:
@@ -142,14 +153,21 @@ def status(connection: sa.Connection, edge_id: str, seen: list[CameraStatus], sp
         connection.execute(cameras.update().where(mine).values(up=camera.up))
 
 
-def all_cameras(connection: sa.Connection) -> list[tuple[str, str, str]]:
-    """(site id, edge id, camera) of every camera, those of the default site first, then in order of arrival."""
+def all_cameras(connection: sa.Connection) -> list[PlacedCamera]:
+    """Every camera, those of the default site first, then in order of arrival."""
     query = (
-        sa.select(edges.c.site_id, cameras.c.edge_id, cameras.c.name)
-        .select_from(cameras.join(edges))
+        sa.select(
+            edges.c.site_id,
+            sites.c.name.label("site"),
+            cameras.c.edge_id,
+            edges.c.name.label("edge"),
+            cameras.c.name,
+            cameras.c.up,
+        )
+        .select_from(cameras.join(edges).join(sites))
         .order_by(edges.c.site_id != DEFAULT_SITE, cameras.c.created_at, cameras.c.name)
     )
-    return [(site_id, edge_id, name) for site_id, edge_id, name in connection.execute(query).tuples()]
+    return [PlacedCamera(**r._mapping) for r in connection.execute(query)]
 
 
 def edge(connection: sa.Connection, edge_id: str) -> Edge:

@@ -16,15 +16,18 @@ class Watch:
     """
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._sqlite = database.is_sqlite
         self.interval_s = 0.02 if self._sqlite else 0.2
         self._connection = database.engine.connect().execution_options(rollcall_no_begin=True) if self._sqlite else None
         self._version: int | None = None
 
     def changed(self) -> bool:
+        """Raises Unavailable if the database does not answer."""
         if self._connection is None:
             return True
-        version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        with self._database.available():
+            version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
         self._version, before = version, self._version
         return bool(version != before)
 

@@ -106,6 +106,14 @@ def enqueue(connection: sa.Connection, events: Sequence[Event], now: datetime) -
         connection.execute(deliveries.insert(), rows)
 
 
+def pending_of(connection: sa.Connection, event_ids: Sequence[str]) -> list[str]:
+    """The deliveries of these events that are still to be made."""
+    query = sa.select(deliveries.c.id).where(
+        deliveries.c.event_id.in_(event_ids) & (deliveries.c.state == DeliveryState.PENDING)
+    )
+    return list(connection.execute(query).scalars())
+
+
 def delivery_listing(
     connection: sa.Connection, webhook_id: str, *, after: str = "", limit: int = 100
 ) -> list[Delivery]:
