@@ -181,7 +181,7 @@ def counts(connection: sa.Connection, import_ids: Iterable[str]) -> dict[str, di
         .group_by(enrollments.c.import_id, enrollments.c.state)
     )
     totals: dict[str, dict[State, int]] = {}
-    for import_id, state, number in connection.execute(query).tuples():
+    for import_id, state, number in connection.execute(query):
         totals.setdefault(import_id, {})[State(state)] = number
     return totals
 

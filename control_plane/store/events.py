@@ -131,7 +131,7 @@ def _body_hash(event: Event) -> bytes:
 
 def _body_hashes(connection: sa.Connection, ids: list[str]) -> dict[str, bytes]:
     query = sa.select(events.c.id, events.c.body_hash).where(events.c.id.in_(ids))
-    return dict(connection.execute(query).tuples().all())
+    return dict(connection.execute(query).all())
 
 
 def _insert(connection: sa.Connection, fresh: list[Event], site_id: str, edge_id: str, now: datetime) -> None:

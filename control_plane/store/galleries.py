@@ -156,7 +156,7 @@ def position(connection: sa.Connection, gallery_id: str) -> Position:
 
 def revisions(connection: sa.Connection) -> dict[str, int]:
     """Every gallery's revision."""
-    return dict(connection.execute(sa.select(galleries.c.id, galleries.c.revision)).tuples().all())
+    return dict(connection.execute(sa.select(galleries.c.id, galleries.c.revision)).all())
 
 
 def followers(connection: sa.Connection) -> dict[str, set[str]]:

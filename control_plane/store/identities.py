@@ -242,9 +242,7 @@ def _identities(connection: sa.Connection, rows: Iterable[sa.Row[Any]]) -> list[
             sa.select(photos.c.identity_id, sa.func.count())
             .where(photos.c.identity_id.in_(ids))
             .group_by(photos.c.identity_id)
-        )
-        .tuples()
-        .all()
+        ).all()
     )
     members = connection.execute(sa.select(gallery_members).where(gallery_members.c.identity_id.in_(ids))).all()
     return [

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from control_plane.store import galleries, sites
+from control_plane.store.db import Database
+from faces.errors import Conflict, NotFound
+from faces.wire import CameraStatus, Hello, Position, Report
+from tests.conftest import NOW
+
+HELLO = Hello(name="door box", version="1", engine="sface", cameras=["door", "yard"])
+
+
+def test_an_edge_introduces_itself_as_often_as_it_likes(database: Database) -> None:
+    with database.write() as connection:
+        for _ in range(2):
+            welcome = sites.welcome(connection, "e1", HELLO, 1, NOW)
+        assert (welcome.site_id, welcome.edge) == (sites.DEFAULT_SITE, "door box")
+        (edge,) = sites.edge_listing(connection)
+        assert [(c.name, c.up) for c in edge.cameras] == [("door", None), ("yard", None)]
+        assert sites.site_of(connection, "e1") == sites.DEFAULT_SITE
+
+
+def test_an_edge_of_a_site_nobody_made_is_not_taken_in(database: Database) -> None:
+    hello = Hello(name="x", site="nowhere", version="1", engine="sface", cameras=[])
+    with database.write() as connection, pytest.raises(NotFound, match="nowhere"):
+        sites.welcome(connection, "e1", hello, 1, NOW)
+
+
+def test_an_edge_nobody_knows_is_told_to_introduce_itself(database: Database) -> None:
+    with database.write() as connection, pytest.raises(NotFound) as error:
+        sites.site_of(connection, "e1")
+    assert "PUT /v1/edges" in error.value.remedy
+
+
+def test_an_edges_report_shows_how_far_its_copy_lags(database: Database) -> None:
+    with database.write() as connection:
+        sites.welcome(connection, "e1", HELLO, 1, NOW)
+        for position in (Position(0, 0), Position(1, -1)):
+            sites.report(connection, "e1", galleries.DEFAULT_GALLERY, Report(position=position), NOW)
+            (held,) = sites.edge(connection, "e1").galleries
+            assert held.lag == 1 - position.revision
+        assert held.checksum == "f" * 16
+
+
+def test_cameras_come_and_go_with_the_edge_and_say_whether_they_are_up(database: Database) -> None:
+    with database.write() as connection:
+        sites.welcome(connection, "e1", HELLO, 1, NOW)
+        up = [CameraStatus(name="yard", up=True, fps=15.0)]
+        sites.status(connection, "e1", up, 3, NOW)
+        fewer = Hello(name="x", version="1", engine="sface", cameras=["yard", "new"])
+        sites.welcome(connection, "e1", fewer, 1, NOW)
+        found = sites.edge(connection, "e1")
+        assert ({c.name: c.up for c in found.cameras}, found.spooled) == ({"yard": True, "new": None}, 3)
+
+
+def test_the_default_sites_cameras_come_first(database: Database) -> None:
+    with database.write() as connection:
+        annex = sites.create(connection, "annex", [galleries.DEFAULT_GALLERY], NOW)
+        far = Hello(name="a", site="annex", version="1", engine="sface", cameras=["far"])
+        sites.welcome(connection, "e0", far, 1, NOW)
+        sites.welcome(connection, "e1", HELLO, 1, NOW)
+        assert [(c.site_id, c.name) for c in sites.all_cameras(connection)] == [
+            (sites.DEFAULT_SITE, "door"),
+            (sites.DEFAULT_SITE, "yard"),
+            (annex, "far"),
+        ]
+
+
+def test_a_sites_name_is_its_own_and_its_galleries_exist(database: Database) -> None:
+    with database.write() as connection:
+        with pytest.raises(Conflict):
+            sites.create(connection, "default", [], NOW)
+        with pytest.raises(NotFound, match="nonsense"):
+            sites.create(connection, "annex", ["nonsense"], NOW)
