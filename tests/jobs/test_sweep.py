@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+from control_plane.store import enrollments, galleries
+from control_plane.store.db import Database
+from jobs.sweep import NUDGE_AGAIN, Sweeper
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def submit(database: Database) -> str:
+    with database.write() as connection:
+        return enrollments.submit(
+            connection, NOW, gallery_id=galleries.DEFAULT_GALLERY, blob="photos/01", sha256="0", name="Ann"
+        )
+
+
+def test_a_due_row_is_nudged_once_and_again_when_its_message_was_lost(sqlite: Database) -> None:
+    clock, sent = Clock(), []
+    sweeper = Sweeper(sqlite, {enrollments.due: sent.append}, clock)
+    row = submit(sqlite)
+    assert [sweeper.sweep(), sweeper.sweep()] == [1, 0]
+    clock.now += NUDGE_AGAIN - timedelta(seconds=1)
+    assert sweeper.sweep() == 0
+    clock.now += timedelta(seconds=1)
+    assert sweeper.sweep() == 1
+    assert sent == [row, row]
+
+
+def test_a_row_that_somebody_holds_is_left_alone_until_the_lease_runs_out(sqlite: Database) -> None:
+    clock, sent = Clock(), []
+    sweeper = Sweeper(sqlite, {enrollments.due: sent.append}, clock)
+    row = submit(sqlite)
+    with sqlite.write() as connection:
+        enrollments.claim(connection, row, "one", NOW)
+    assert sweeper.sweep() == 0
+    clock.now += enrollments.LEASE
+    assert sweeper.sweep() == 1
+
+
+def test_a_commit_is_noticed_while_it_runs(sqlite: Database) -> None:
+    stop, sent = threading.Event(), threading.Event()
+    sweeper = Sweeper(sqlite, {enrollments.due: lambda _row: sent.set()}, Clock())
+    thread = threading.Thread(target=sweeper.run, args=(stop,))
+    thread.start()
+    try:
+        submit(sqlite)
+        assert sent.wait(5)
+    finally:
+        stop.set()
+        thread.join(5)
+    assert not thread.is_alive()
