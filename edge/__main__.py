@@ -1,0 +1,281 @@
+"""The edge's root: reads the settings, builds the parts, runs them until told to end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple, Protocol
+
+from edge import VERSION
+from edge.camera import Camera, Change, Notice
+from edge.config import Config
+from edge.decide import Thresholds
+from edge.frames import Frame, Sight
+from edge.gate import Gate
+from edge.link import Link, link_url
+from edge.plane import ControlPlane, edge_id, headers
+from edge.preview import Preview
+from edge.recognize import Policy, Recognizer
+from edge.repeat import Backoff, Repeater
+from edge.replica import Replica
+from edge.spool import Spool
+from edge.stream import Stream
+from edge.uplink import Poster, Syncer
+from faces import engine as engines
+from faces.engine import Engine
+from faces.errors import RollcallError
+from faces.events import Event, EventKind, Status, uuid7
+from faces.wire import CameraStatus, Hello, LinkStatus
+
+log = logging.getLogger("edge")
+
+FIRST_SYNC_S = 10.0
+"""A file waits so long for the galleries as they are now; a camera does not wait."""
+
+DRAIN_S = 30.0
+"""At a file's end its events have so long to be delivered."""
+
+FPS_OVER_S = 5.0
+"""What the frames a second are counted over."""
+
+STOP_S = 10.0
+"""What a part has to end by itself."""
+
+
+class Part(Protocol):
+    """What runs on a thread of its own until stopped."""
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Viewer(Protocol):
+    """What shows sights; it never makes anybody wait."""
+
+    def offer(self, sight: Sight) -> None: ...
+
+
+class Running(NamedTuple):
+    part: Part
+    thread: threading.Thread
+
+
+class Edge:
+    """One camera's edge, built from its settings."""
+
+    def __init__(self, config: Config, engine: Engine) -> None:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._config = config
+        self._stopping = threading.Event()
+        self._camera = Camera(config.camera, config.video_source, config.video_pace, config.video_loop)
+        self._recognizer = Recognizer(engine, config.camera, _policy(config, engine), os.urandom)
+        self._replica = Replica(config.data_dir / "galleries.db", engine.model)
+        self._spool = Spool(config.data_dir / "spool.db")
+        self._looked: deque[float] = deque(maxlen=1000)
+        key = edge_id(config.data_dir / "edge-id")
+        self._poster = Repeater(
+            "delivery of events",
+            Poster(ControlPlane(config.control_plane_url, key), self._spool).step,
+            Backoff(0.5, 5.0),
+        )
+        self._syncer = Syncer(
+            ControlPlane(config.control_plane_url, key), self._replica, _hello(config, engine), self._poster.hurry
+        )
+        syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
+        self._link = Link(
+            link_url(config.control_plane_url),
+            headers(key),
+            hinted=syncing.hurry,
+            status=self._status,
+            quality=config.ws_jpeg_quality,
+        )
+        self._gate = Gate(config.webhook_url) if config.webhook_url else None
+        self._viewers: list[Viewer] = []
+        self._parts: list[Part] = [syncing, self._poster, self._link]
+        if self._gate:
+            self._parts.append(self._gate)
+        self._add_viewers()
+
+    def _add_viewers(self) -> None:
+        config = self._config
+        if config.ws_enable:
+            self._viewers.append(self._link)
+        if config.ws_enable and config.ws_url:
+            stream = Stream(config.ws_url, config.ws_jpeg_quality)
+            self._viewers.append(stream)
+            self._parts.append(stream)
+        if config.show_window:
+            preview = Preview(config.preview_port, config.ws_jpeg_quality)
+            log.info("the picture is shown at %s", preview.url)
+            self._viewers.append(preview)
+            self._parts.append(preview)
+
+    def stop(self) -> None:
+        """End soon; may be called from anywhere."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        running = [self._start(part) for part in self._parts]
+        if self._camera.is_file:
+            self._syncer.wait(FIRST_SYNC_S)
+        log.info("camera %s: %s", self._config.camera, self._camera.shown)
+        running.append(self._start(self._camera))
+        try:
+            self._watch()
+            if self._config.exit_at_end:
+                self._drain()
+        finally:
+            for part, _ in running:
+                part.stop()
+            for _, thread in running:
+                thread.join(STOP_S)
+            self._replica.close()
+            self._spool.close()
+
+    def _start(self, part: Part) -> Running:
+        name = type(part).__name__.lower()
+        thread = threading.Thread(target=_keep_running, args=(part, name, self._stopping), name=name, daemon=True)
+        thread.start()
+        return Running(part, thread)
+
+    def _watch(self) -> None:
+        """Take what the camera gives until told to stop, or until a file's end ends it."""
+        while not self._stopping.is_set():
+            item = self._camera.next(0.2)
+            try:
+                if isinstance(item, Frame):
+                    self._look(item)
+                elif isinstance(item, Notice) and self._noticed(item) and self._config.exit_at_end:
+                    return
+            except Exception:
+                # One bad frame, or a spool that cannot be written to, is no reason to stop looking.
+                log.exception("a frame was lost")
+
+    def _look(self, frame: Frame) -> None:
+        sight = self._recognizer.look(frame, self._replica.held)
+        self._looked.append(time.monotonic())
+        self._record(sight.events)
+        for viewer in self._viewers:
+            viewer.offer(sight)
+
+    def _record(self, events: Iterable[Event]) -> None:
+        """Spool the events, tell the gate, and wake whoever delivers them."""
+        for event in events:
+            log.info("%s", described(event))
+            try:
+                self._spool.append(event)
+            except sqlite3.Error as error:
+                log.error("event %s is lost: the spool cannot be written to (%s)", event.id, error)
+            if self._gate and event.status is Status.PASS:
+                self._gate.offer(event)
+            self._poster.wake()
+
+    def _noticed(self, notice: Notice) -> bool:
+        """Take a notice of the camera; tells whether it was a file's end."""
+        self._record(self._recognizer.conclude())
+        if notice.change is Change.END:
+            log.info("camera %s: the file has ended", self._config.camera)
+            return True
+        kind = EventKind.CAMERA_LOST if notice.change is Change.LOST else EventKind.CAMERA_BACK
+        self._record([_camera_event(self._config.camera, kind, notice.at, notice.reason)])
+        return False
+
+    def _drain(self) -> None:
+        """Give the last events time to be delivered."""
+        until = time.monotonic() + DRAIN_S
+        while len(self._spool) and time.monotonic() < until and not self._stopping.wait(0.02):
+            pass
+        if left := len(self._spool):
+            log.warning("%d events are not delivered yet: they stay in the spool", left)
+
+    def _status(self) -> LinkStatus:
+        width, height = self._camera.size
+        since = time.monotonic() - FPS_OVER_S
+        fps = sum(looked > since for looked in list(self._looked)) / FPS_OVER_S
+        camera = CameraStatus(name=self._camera.name, up=self._camera.up, fps=fps, width=width, height=height)
+        return LinkStatus(cameras=[camera], spooled=len(self._spool))
+
+
+def _keep_running(part: Part, name: str, stopping: threading.Event) -> None:
+    """Run a part; a fault nobody thought of is logged and the part started again."""
+    while True:
+        try:
+            return part.run()
+        except Exception:
+            log.exception("%s failed", name)
+        if stopping.wait(1.0):
+            return
+
+
+def _policy(config: Config, engine: Engine) -> Policy:
+    accept = engine.th_accept if config.th_accept is None else config.th_accept
+    return Policy(config.scale, config.cooldown, Thresholds(accept, config.threshold))
+
+
+def _hello(config: Config, engine: Engine) -> Hello:
+    name = config.edge_name or platform.node() or "edge"
+    return Hello(name=name, site=config.site, version=VERSION, engine=engine.name, cameras=[config.camera])
+
+
+def _camera_event(camera: str, kind: EventKind, at: datetime, reason: str) -> Event:
+    return Event(id=uuid7(at, os.urandom(10)), kind=kind, camera=camera, captured_at=at, reason=reason or None)
+
+
+def described(event: Event) -> str:
+    """An event as one line of `key=value`, for people and for programs."""
+    facts: dict[str, object] = {"camera": event.camera, "at": event.captured_at.isoformat(timespec="milliseconds")}
+    if event.kind is EventKind.DECISION:
+        facts |= {"name": event.name, "identity": event.identity_id, "track": event.track}
+        facts |= {"distance": event.distance, "runner_up": event.runner_up_distance, "threshold": event.threshold}
+    facts |= {"reason": event.reason, "event": event.id}
+    said = (f"{key}={_shown(value)}" for key, value in facts.items() if value is not None)
+    return " ".join((str(event.status or event.kind), *said))
+
+
+def _shown(value: object) -> str:
+    """A value on one line: text that holds more than a word is quoted, and nothing in it reaches a terminal raw."""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    text = str(value)
+    return text if re.fullmatch(r"[\w.:+-]+", text) else _quoted(text)
+
+
+def _quoted(text: str) -> str:
+    escaped = (char if char.isprintable() and char not in '"\\' else f"\\u{ord(char):04x}" for char in text)
+    return f'"{"".join(escaped)}"'
+
+
+def main() -> int:
+    logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s edge: %(message)s")
+    log.setLevel(logging.INFO)
+    try:
+        config = Config.read(os.environ, Path(".env"))
+        edge = Edge(config, engines.load(config.engine, models=config.models, threads=config.threads))
+    except RollcallError as error:
+        log.error("%s", " ".join((error.message, error.remedy)).strip())
+        return 2
+
+    def ended(signum: int, frame: FrameType | None) -> None:
+        edge.stop()
+
+    signal.signal(signal.SIGTERM, ended)
+    signal.signal(signal.SIGINT, ended)
+    edge.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

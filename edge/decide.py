@@ -1,0 +1,169 @@
+"""What a face's encoding amounts to against the galleries that a site follows, and when that is worth an event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from faces.encoding import Vector
+from faces.events import Status
+from faces.gallery import Candidate, Gallery, Kind, Match
+from faces.quality import SAME_PERSON_DISTANCE
+from faces.wire import Position
+
+SURE_PROBES = 3
+"""Nobody passes, and nobody is called a stranger, on fewer probes than this."""
+
+DOUBTFUL_PROBES = 12
+"""So many probes does a face get that is neither near enough to pass nor clearly a stranger's."""
+
+PRECEDENCE = (Kind.DENY, Kind.WATCH, Kind.ALLOW)
+"""Whose word counts where several galleries know a face."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A followed gallery as this edge holds it."""
+
+    id: str
+    name: str
+    kind: Kind
+    position: Position
+    gallery: Gallery
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """`accept`: TH_ACCEPT of the edge or its engine, where a gallery has none of its own. `named`: THRESHOLD."""
+
+    accept: float
+    named: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Who a face is. `kind` is that of the gallery which recognised the person, None if none did; a name without it
+    is only the nearest. `threshold` is the TH_ACCEPT that decided."""
+
+    status: Status = Status.REJECT
+    kind: Kind | None = None
+    identity_id: str | None = None
+    name: str | None = None
+    distance: float | None = None
+    runner_up_distance: float | None = None
+    threshold: float
+    gallery_id: str | None = None
+    gallery_revision: int | None = None
+
+    @property
+    def clear(self) -> bool:
+        """Somebody recognised, or far from everybody."""
+        return self.kind is not None or self.distance is None or self.distance > SAME_PERSON_DISTANCE
+
+    def settled(self, probes: int) -> bool:
+        """Whether more probes would hardly change it."""
+        return probes >= (SURE_PROBES if self.clear else DOUBTFUL_PROBES)
+
+
+class _Finding(NamedTuple):
+    held: Held
+    match: Match
+    nearest: Candidate
+    threshold: float
+
+    @property
+    def accepted(self) -> bool:
+        return self.nearest.distance <= self.threshold
+
+
+def judge(galleries: Iterable[Held], encoding: Vector, thresholds: Thresholds, at: datetime) -> Judgement:
+    """Merge what all galleries say of one encoding: deny wins over watch, watch over allow, then the nearest."""
+    findings = list(_findings(galleries, encoding, thresholds, at))
+    accepted = [finding for finding in findings if finding.accepted]
+    if accepted:
+        chosen = min(accepted, key=lambda f: (PRECEDENCE.index(f.held.kind), f.nearest.distance))
+        return _judgement(chosen, findings, named=True, kind=chosen.held.kind)
+    if findings:
+        chosen = min(findings, key=lambda f: f.nearest.distance)
+        return _judgement(chosen, findings, named=chosen.nearest.distance < thresholds.named, kind=None)
+    return Judgement(threshold=thresholds.accept)
+
+
+def _findings(galleries: Iterable[Held], encoding: Vector, thresholds: Thresholds, at: datetime) -> Iterable[_Finding]:
+    for held in galleries:
+        (match,) = held.gallery.search(encoding[None, :], at=at)
+        settings = held.gallery.settings
+        own = settings.th_accept if settings else None
+        if match.nearest:
+            yield _Finding(held, match, match.nearest, thresholds.accept if own is None else own)
+
+
+def _judgement(chosen: _Finding, findings: Sequence[_Finding], *, named: bool, kind: Kind | None) -> Judgement:
+    held, _, nearest, threshold = chosen
+    others = [c.distance for f in findings for c in f.match if c and c.identity_id != nearest.identity_id]
+    return Judgement(
+        status=Status.PASS if kind is Kind.ALLOW else Status.REJECT,
+        kind=kind,
+        identity_id=nearest.identity_id if named else None,
+        name=nearest.name if named else None,
+        distance=nearest.distance,
+        runner_up_distance=min(others, default=None),
+        threshold=threshold,
+        gallery_id=held.id,
+        gallery_revision=held.position.revision,
+    )
+
+
+@dataclass(slots=True)
+class Standing:
+    """How far one track is: what was last judged of it, and whether it was recognised or sent as a stranger's."""
+
+    judgement: Judgement | None = None
+    recognised: bool = False
+    rejected: bool = False
+
+
+@dataclass(slots=True)
+class Announcer:
+    """Which judgements become events on one camera: somebody recognised, each COOLDOWN seconds an identity; a stranger
+    once a track, and not before it is sure."""
+
+    cooldown_s: float
+    _last: dict[str | None, float] = field(default_factory=dict)
+
+    def due(self, judgement: Judgement, moment: float) -> bool:
+        """Whether this is somebody recognised whose cooldown is over."""
+        last = self._last.get(judgement.identity_id)
+        # Times of frames are sums of fractions: a cooldown of whole frames is over at that frame.
+        over = last is None or not 0 <= moment - last < self.cooldown_s - 1e-6
+        return judgement.kind is not None and over
+
+    def probed(self, standing: Standing, judgement: Judgement, probes: int, moment: float) -> bool:
+        """Take the judgement after a probe; tells whether it is an event."""
+        standing.judgement = judgement
+        if not judgement.settled(probes):
+            return False
+        if judgement.kind is None:
+            return self._reject(standing)
+        standing.recognised = True
+        if not self.due(judgement, moment):
+            return False
+        self._last[judgement.identity_id] = moment
+        return True
+
+    def changed(self, standing: Standing, judgement: Judgement) -> None:
+        """Take the judgement by galleries that have changed. No event: that takes a new probe."""
+        standing.judgement = judgement
+        standing.recognised = standing.recognised and judgement.kind is not None
+
+    def ended(self, standing: Standing, probes: int) -> bool:
+        """Whether the end of a track is an event: of a stranger who has had none."""
+        judgement = standing.judgement
+        return probes >= SURE_PROBES and judgement is not None and judgement.kind is None and self._reject(standing)
+
+    def _reject(self, standing: Standing) -> bool:
+        due = not (standing.recognised or standing.rejected)
+        standing.rejected = standing.rejected or due
+        return due

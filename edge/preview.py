@@ -1,0 +1,166 @@
+"""SHOW_WINDOW: the annotated picture on a page of this machine."""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+
+from edge.frames import Sight, live
+from edge.latest import Latest
+from faces.engine import images
+from faces.errors import SettingError
+from faces.events import Status
+from faces.face import Picture
+from faces.wire import FrameHeader, Seen
+
+HOST = "127.0.0.1"
+COLOURS = {Status.PASS: (40, 190, 80), Status.REJECT: (225, 60, 50)}
+LINE_PX = 2
+
+QUIET_S = 3.0
+"""A picture that does not change for so long ends."""
+
+PAGE = b"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Rollcall edge</title>
+<style>
+body { margin: 0; background: #111; color: #eee; font: 16px system-ui, sans-serif }
+figure { position: relative; display: inline-block; margin: 0 }
+img { display: block; max-width: 100vw; max-height: 100vh }
+span { position: absolute; padding: 0 .3em; transform: translateY(-100%); white-space: nowrap }
+.PASS { background: #28be50; color: #000 } .REJECT { background: #e13c32 }
+</style>
+<figure><img src="/picture" alt="What the camera shows"></figure>
+<script>
+const figure = document.querySelector("figure"), img = document.querySelector("img");
+let shown = null, since = Date.now();
+async function label() {
+  try {
+    const frame = await (await fetch("/faces")).json();
+    if (frame.captured_at !== shown) {
+      if (Date.now() - since > 4000) img.src = "/picture?" + Date.now();
+      shown = frame.captured_at;
+      since = Date.now();
+    }
+    figure.querySelectorAll("span").forEach(span => span.remove());
+    for (const face of frame.faces) {
+      const span = document.createElement("span");
+      span.className = face.status;
+      span.textContent = (face.name || "UNKNOWN") + (face.distance === null ? "" : " " + face.distance.toFixed(3));
+      span.style.left = 100 * face.box[0] / frame.width + "%";
+      span.style.top = 100 * Math.max(face.box[1], 0) / frame.height + "%";
+      figure.append(span);
+    }
+  } finally { setTimeout(label, 200) }
+}
+label();
+</script>
+</html>
+"""
+
+
+def annotated(sight: Sight) -> tuple[FrameHeader, Picture]:
+    """A live frame with a box around each face."""
+    header, picture = live(sight)
+    picture = picture.copy()
+    for seen in header.faces:
+        _outline(picture, seen)
+    return header, picture
+
+
+def _outline(picture: Picture, seen: Seen) -> None:
+    height, width = picture.shape[:2]
+    x1, x2 = (min(max(x, 0), width) for x in seen.box[0::2])
+    y1, y2 = (min(max(y, 0), height) for y in seen.box[1::2])
+    colour = np.array(COLOURS[seen.status], np.uint8)
+    picture[y1 : y1 + LINE_PX, x1:x2] = colour
+    picture[max(y2 - LINE_PX, 0) : y2, x1:x2] = colour
+    picture[y1:y2, x1 : x1 + LINE_PX] = colour
+    picture[y1:y2, max(x2 - LINE_PX, 0) : x2] = colour
+
+
+class Preview:
+    """Serves the page on loopback. Pictures are annotated and encoded only while somebody looks."""
+
+    def __init__(self, port: int, quality: int) -> None:
+        self._sights: Latest[Sight] = Latest()
+        request = type("Request", (_Request,), {"newest": self._sights, "quality": quality})
+        try:
+            self._server = ThreadingHTTPServer((HOST, port), request)
+        except OSError as error:
+            raise SettingError(
+                f"PREVIEW_PORT {port} cannot be used: {error.strerror}", remedy="Name another."
+            ) from error
+        self._server.daemon_threads = True
+        self.url = f"http://{HOST}:{self._server.server_port}/"
+
+    def offer(self, sight: Sight) -> None:
+        """Take what is shown next; never waits."""
+        self._sights.put(sight)
+
+    def run(self) -> None:
+        self._server.serve_forever(poll_interval=0.1)
+        self._server.server_close()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+
+
+class _Request(BaseHTTPRequestHandler):
+    newest: ClassVar[Latest[Sight]]
+    quality: ClassVar[int]
+
+    def do_GET(self) -> None:
+        host = (self.headers.get("Host") or "").rpartition(":")[0]
+        if host not in (HOST, "localhost"):
+            # A name of somebody else that points here: a page of theirs would see what the camera sees.
+            self.send_error(403)
+        elif self.path == "/":
+            self._answer("text/html; charset=utf-8", PAGE)
+        elif self.path == "/faces":
+            self._faces()
+        elif self.path.partition("?")[0] == "/picture":
+            self._picture()
+        else:
+            self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: requests of this page are of no interest."""
+
+    def _answer(self, kind: str, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _faces(self) -> None:
+        _, sight = self.newest.after(0, QUIET_S)
+        if sight is None:
+            self.send_error(503)
+        else:
+            self._answer("application/json", msgspec.json.encode(live(sight)[0]))
+
+    def _picture(self) -> None:
+        """Motion JPEG: one picture after the other, while the camera gives any and somebody looks.
+
+        The boundary is sent with the picture that it ends: a browser shows nothing before that.
+        """
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        number = 0
+        try:
+            self.wfile.write(b"--frame\r\n")
+            while True:
+                number, sight = self.newest.after(number, QUIET_S)
+                if sight is None:
+                    return
+                jpeg = images.jpeg(annotated(sight)[1], self.quality)
+                head = b"Content-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                self.wfile.write(head + jpeg + b"\r\n--frame\r\n")
+        except OSError:
+            return

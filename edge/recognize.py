@@ -1,0 +1,172 @@
+"""From a camera's frames to decisions: detection, tracks, probes, judgements, events. No clock, no thread, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, judge
+from edge.frames import Cuts, Evidence, Frame, Sight
+from edge.tracks import Probe, Track, Tracker
+from faces.engine import Engine, images
+from faces.events import Event, Status, uuid7
+from faces.face import Face
+from faces.gallery import Kind
+from faces.quality import MIN_FACE_PX_PROBE
+from faces.wire import Seen
+
+QUICK_S = 0.1
+"""Time between probes of a track that is not decided: looks that differ teach more than the same look again."""
+
+SLOW_S = 1.0
+"""Time between probes of a track that is."""
+
+BETTER = 1.3
+"""A face that has grown by this factor deserves another probe."""
+
+THUMBNAIL_QUALITY = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decide: SCALE, COOLDOWN, TH_ACCEPT and THRESHOLD."""
+
+    scale: float
+    cooldown_s: float
+    thresholds: Thresholds
+
+
+class Recognizer:
+    """One camera's recognition. `randomness` gives random bytes for the events' ids."""
+
+    def __init__(self, engine: Engine, camera: str, policy: Policy, randomness: Callable[[int], bytes]) -> None:
+        self._engine = engine
+        self._camera = camera
+        self._policy = policy
+        self._randomness = randomness
+        self._tracker = Tracker(engine.model)
+        self._announcer = Announcer(policy.cooldown_s)
+        self._cuts = Cuts()
+        self._galleries: Sequence[Held] = ()
+
+    def look(self, frame: Frame, galleries: Sequence[Held]) -> Sight:
+        """Take the next frame, by the galleries as they are now."""
+        faces = [
+            face
+            for face in self._engine.detect(frame.picture, self._policy.scale)
+            if face.box.clipped(*frame.size).size > 0
+        ]
+        tracks = self._tracker.update(faces, frame.moment)
+        if self._cuts.at(frame.picture):
+            for track in tracks:
+                track.doubtful = True
+        self._adopt(galleries, frame)
+        events: list[Event] = []
+        shown = [self._probe(track, frame, events) if self._due(track, frame.moment) else track for track in tracks]
+        for track in self._tracker.gone(frame.moment):
+            events += self._end(track)
+        seen = [_seen(track) for track in sorted(shown, key=_importance)]
+        return Sight(frame, tuple(seen), tuple(events))
+
+    def conclude(self) -> list[Event]:
+        """End all tracks: the camera shows nothing any more."""
+        return [event for track in list(self._tracker.tracks) for event in self._end(track)]
+
+    def _adopt(self, galleries: Sequence[Held], frame: Frame) -> None:
+        """Judge everybody in sight anew if the galleries have changed, and have them probed at once."""
+        if galleries is self._galleries:
+            return
+        self._galleries = galleries
+        for track in self._tracker.tracks:
+            track.next_probe = frame.moment
+            if track.probes:
+                self._announcer.changed(track.standing, self._judge(track, frame))
+
+    def _judge(self, track: Track, frame: Frame) -> Judgement:
+        return judge(self._galleries, track.mean, self._policy.thresholds, frame.captured_at)
+
+    def _due(self, track: Track, moment: float) -> bool:
+        """Whether a probe is worth its cost."""
+        if moment >= track.next_probe:
+            return True
+        judgement = track.standing.judgement
+        if track.failures or judgement is None:
+            return False
+        grown = track.evidence is not None and track.face.box.size > BETTER * track.evidence.box.size
+        return track.doubtful or grown or self._announcer.due(judgement, moment)
+
+    def _probe(self, track: Track, frame: Frame, events: list[Event]) -> Track:
+        """Take a probe and what follows from it; returns the track that the face belongs to then."""
+        face = track.face if track.face.exact else self._engine.refine(frame.picture, track.face)
+        if face is None or face.box.clipped(*frame.size).size < MIN_FACE_PX_PROBE:
+            track.next_probe = frame.moment + min(SLOW_S, QUICK_S * 2**track.failures)
+            track.failures += 1
+            return track
+        judgement = track.standing.judgement
+        in_doubt = judgement is not None and not judgement.clear
+        encoding = self._engine.encode(frame.picture, [face], mirror=in_doubt)[0]
+        if track.is_other(encoding):
+            if not track.doubtful:
+                track.doubtful = True
+                return track
+            events += self._end(track)
+            track = self._tracker.start(track.face, frame.moment)
+        evidence = Evidence.of(frame, face.box)
+        track.add(Probe(encoding, _quality(face)), evidence)
+        judgement = self._judge(track, frame)
+        if self._announcer.probed(track.standing, judgement, track.taken, frame.moment):
+            events.append(self._event(track, judgement, evidence))
+        track.next_probe = frame.moment + (SLOW_S if judgement.settled(track.taken) else QUICK_S)
+        return track
+
+    def _end(self, track: Track) -> list[Event]:
+        self._tracker.end(track)
+        judgement, evidence = track.standing.judgement, track.evidence
+        if judgement and evidence and self._announcer.ended(track.standing, track.taken):
+            return [self._event(track, judgement, evidence)]
+        return []
+
+    def _event(self, track: Track, judgement: Judgement, evidence: Evidence) -> Event:
+        return Event(
+            id=uuid7(evidence.captured_at, self._randomness(10)),
+            camera=self._camera,
+            captured_at=evidence.captured_at,
+            track=track.id,
+            status=judgement.status,
+            identity_id=judgement.identity_id,
+            name=judgement.name,
+            distance=judgement.distance,
+            runner_up_distance=judgement.runner_up_distance,
+            box=evidence.box,
+            picture=evidence.size,
+            engine=self._engine.name,
+            gallery_id=judgement.gallery_id,
+            gallery_revision=judgement.gallery_revision,
+            threshold=judgement.threshold,
+            reason=judgement.kind.value if judgement.kind in (Kind.DENY, Kind.WATCH) else None,
+            thumbnail=images.jpeg(evidence.thumbnail, THUMBNAIL_QUALITY),
+        )
+
+
+def _quality(face: Face) -> float:
+    """How good a look at a face is: sure, and large up to the size that an encoding uses."""
+    return face.score * min(face.box.size, 112) / 112
+
+
+def _importance(track: Track) -> tuple[bool, int]:
+    return not track.standing.recognised, -track.face.box.area_px
+
+
+def _seen(track: Track) -> Seen:
+    judgement = track.standing.judgement
+    box = track.face.box
+    if judgement is None or track.doubtful or track.taken < SURE_PROBES:
+        return Seen(box=box, status=Status.REJECT, track=track.id)
+    return Seen(
+        box=box,
+        status=judgement.status,
+        name=judgement.name,
+        identity_id=judgement.identity_id,
+        distance=judgement.distance,
+        track=track.id,
+    )

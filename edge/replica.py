@@ -1,0 +1,214 @@
+"""The edge's copy of the galleries that its site follows: rows on disk, matrices in memory, both of one position.
+
+Used by one thread at a time; `held` may be read by any.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from edge.decide import Held
+from faces.errors import Diverged
+from faces.gallery import Gallery, Key, Kind, Row, checksum, key, row_hash
+from faces.replica import advance
+from faces.wire import START, Followed, Page, Position
+
+log = logging.getLogger("edge.replica")
+
+DAMAGED = Position(-1, 0)
+"""Where a copy stands that is not what it should be: nowhere, so that it starts over."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS galleries (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, kind TEXT NOT NULL, revision INTEGER NOT NULL, checksum INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS rows (
+    gallery TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, hash INTEGER NOT NULL, body BLOB NOT NULL,
+    PRIMARY KEY (gallery, kind, id)
+) WITHOUT ROWID;
+"""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Row).decode
+
+
+class Replica:
+    """Opens the copy on disk, so that recognition starts with no control plane in reach."""
+
+    def __init__(self, path: Path, model: str) -> None:
+        self.held: tuple[Held, ...] = ()
+        self._path = path
+        self._model = model
+        try:
+            self._open()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self._discard(error)
+
+    def _open(self) -> None:
+        self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        try:
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._db.executescript(_SCHEMA)
+            self._load()
+        except sqlite3.DatabaseError:
+            self._db.close()
+            raise
+
+    def _discard(self, error: Exception) -> None:
+        """A file that SQLite cannot read holds nothing to keep: the control plane has it all."""
+        log.error("the galleries on disk cannot be read (%s): starting over", error)
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        self._open()
+
+    def close(self) -> None:
+        self._db.close()
+
+    def verify(self) -> None:
+        """Recompute every checksum from the rows on disk. A damaged copy keeps its sound rows and starts over."""
+        try:
+            self._load()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            self._discard(error)
+
+    def _load(self) -> None:
+        galleries = self._db.execute("SELECT id, name, kind, revision, checksum FROM galleries ORDER BY id").fetchall()
+        self.held = tuple(
+            self._loaded(gallery, name, Kind(kind), Position(revision, total))
+            for gallery, name, kind, revision, total in galleries
+        )
+
+    def _loaded(self, gallery: str, name: str, kind: Kind, position: Position) -> Held:
+        stored = self._db.execute("SELECT kind, id, hash, body FROM rows WHERE gallery = ?", (gallery,))
+        rows: list[Row] = []
+        total = 0
+        sound = True
+        for row_kind, row_id, row_sum, body in stored:
+            row = _sound(Key(row_kind, row_id), row_sum, body)
+            total ^= row_sum
+            if row is None:
+                sound = False
+            else:
+                rows.append(row)
+        if position != DAMAGED and not (sound and total == position.checksum):
+            log.error("gallery %s on disk is not what revision %d says: starting over", gallery, position.revision)
+            position = DAMAGED
+            self._store_position(gallery, position)
+        return Held(gallery, name, kind, position, Gallery.of(self._model, rows))
+
+    def follow(self, followed: Sequence[Followed]) -> None:
+        """Begin copies of galleries that are new, and erase those no longer followed."""
+        before = {held.id: held for held in self.held}
+        if {g.id: (g.name, g.kind) for g in followed} == {h.id: (h.name, h.kind) for h in self.held}:
+            return
+        with self._transaction():
+            for gallery in before.keys() - {new.id for new in followed}:
+                self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
+                self._db.execute("DELETE FROM galleries WHERE id = ?", (gallery,))
+            for new in followed:
+                self._db.execute(
+                    "INSERT INTO galleries VALUES (?, ?, ?, ?, ?)"
+                    " ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind",
+                    (new.id, new.name, new.kind, START.revision, START.checksum),
+                )
+        empty = Gallery.empty(self._model)
+        self.held = tuple(
+            replace(before[new.id], name=new.name, kind=new.kind)
+            if new.id in before
+            else Held(new.id, new.name, new.kind, START, empty)
+            for new in followed
+        )
+
+    def position(self, gallery: str) -> Position:
+        """Where the copy of a followed gallery stands."""
+        return self._held(gallery).position
+
+    def apply(self, page: Page) -> None:
+        """Move a gallery on by one page: rows and position in one transaction, then the matrix. Raises Diverged, and
+        then nothing has changed."""
+        held = self._held(page.gallery)
+        put = advance(held.position, page, self._hashes(page))
+        gallery = held.gallery.changed(page.put, page.removed)
+        with self._transaction():
+            for kind, row_id in page.removed:
+                self._db.execute(
+                    "DELETE FROM rows WHERE gallery = ? AND kind = ? AND id = ?", (page.gallery, kind, row_id)
+                )
+            self._put(page.gallery, page.put, put.values())
+            self._store_position(page.gallery, page.position)
+        self._swap(replace(held, position=page.position, gallery=gallery))
+
+    def start_over(self, gallery: str, position: Position, rows: Sequence[Row]) -> None:
+        """Replace a copy by a snapshot. Raises Diverged, and then nothing has changed."""
+        held = self._held(gallery)
+        hashes = {key(row): row_hash(row) for row in rows}
+        if len(hashes) != len(rows) or checksum(hashes.values()) != position.checksum:
+            raise Diverged(f"the snapshot's checksum at revision {position.revision} does not come out")
+        with self._transaction():
+            self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
+            self._put(gallery, rows, hashes.values())
+            self._store_position(gallery, position)
+        self._swap(replace(held, position=position, gallery=Gallery.of(self._model, rows)))
+
+    def _held(self, gallery: str) -> Held:
+        return next(held for held in self.held if held.id == gallery)
+
+    def _swap(self, new: Held) -> None:
+        self.held = tuple(new if held.id == new.id else held for held in self.held)
+
+    def _hashes(self, page: Page) -> dict[Key, int]:
+        """The hashes of the page's rows that are here already."""
+        found: dict[Key, int] = {}
+        for named in {key(row) for row in page.put} | {Key(*removed) for removed in page.removed}:
+            row = self._db.execute(
+                "SELECT hash FROM rows WHERE gallery = ? AND kind = ? AND id = ?", (page.gallery, *named)
+            ).fetchone()
+            if row:
+                found[named] = row[0]
+        return found
+
+    def _put(self, gallery: str, rows: Iterable[Row], hashes: Iterable[int]) -> None:
+        self._db.executemany(
+            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)",
+            ((gallery, *key(row), row_sum, _encode(row)) for row, row_sum in zip(rows, hashes, strict=True)),
+        )
+
+    def _store_position(self, gallery: str, position: Position) -> None:
+        self._db.execute(
+            "UPDATE galleries SET revision = ?, checksum = ? WHERE id = ?",
+            (position.revision, position.checksum, gallery),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing, on the disk when it ends. SQLite's log is truncated: what was erased would stay there."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _sound(named: Key, row_sum: int, body: bytes) -> Row | None:
+    """The row if it is what was once stored under this name."""
+    try:
+        row: Row = _decode(body)
+    except msgspec.MsgspecError:
+        return None
+    return row if key(row) == named and row_hash(row) == row_sum else None

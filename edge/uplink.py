@@ -1,0 +1,158 @@
+"""Galleries down, events up: what must not be lost, over HTTP with a cursor."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from edge.plane import ControlPlane, OutOfReach, Unanswered
+from edge.replica import DAMAGED, Replica
+from edge.spool import Spool, Spooled
+from faces.errors import Compacted, Diverged, Invalid, RollcallError
+from faces.wire import START, Followed, Hello, Report, Verdicts, Welcome
+
+log = logging.getLogger("edge.uplink")
+
+SYNC_EVERY_S = 30.0
+VERIFY_EVERY_S = 3600.0
+
+BATCH = 100
+"""Events posted at once."""
+
+
+class Syncer:
+    """Keeps the replica at the control plane's revision; `step` is one round.
+
+    `welcomed` is called whenever the control plane has taken note of this edge, which everything else needs.
+    """
+
+    def __init__(self, plane: ControlPlane, replica: Replica, hello: Hello, welcomed: Callable[[], None]) -> None:
+        self._tried, self._synced = threading.Event(), threading.Event()
+        self._welcomed = welcomed
+        self._plane = plane
+        self._replica = replica
+        self._hello = hello
+        self._welcome: Welcome | None = None
+        self._verified = time.monotonic()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the first round; for one that succeeds where there is no gallery yet."""
+        (self._tried if self._replica.held else self._synced).wait(timeout_s)
+
+    def step(self) -> float:
+        try:
+            self._round()
+        finally:
+            self._tried.set()
+        self._synced.set()
+        return SYNC_EVERY_S
+
+    def _round(self) -> None:
+        if time.monotonic() - self._verified > VERIFY_EVERY_S:
+            self._verified = time.monotonic()
+            self._replica.verify()
+        try:
+            followed = self._followed()
+        except RollcallError:
+            self._welcome = None
+            raise
+        self._replica.follow(followed)
+        errors = [error for gallery in followed if (error := self._bring(gallery))]
+        if errors:
+            raise errors[0]
+
+    def _followed(self) -> list[Followed]:
+        if self._welcome is None:
+            self._welcome = self._plane.hello(self._hello)
+            log.info("this is edge %s of site %s", self._welcome.edge, self._welcome.site)
+            self._welcomed()
+        return self._plane.followed()
+
+    def _bring(self, gallery: Followed) -> RollcallError | None:
+        """Bring one gallery up to date and report on it; a gallery that cannot be leaves the others alone."""
+        failure: RollcallError | None = None
+        try:
+            bring(self._plane, self._replica, gallery)
+        except OutOfReach:
+            raise
+        except RollcallError as error:
+            failure = error
+        position = self._replica.position(gallery.id)
+        self._plane.report(gallery.id, Report(position=position, error=str(failure) if failure else None))
+        return failure
+
+
+def bring(plane: ControlPlane, replica: Replica, gallery: Followed) -> None:
+    """Bring a copy to where its gallery stands: by the changes if it is merely behind, else by a snapshot."""
+    here, there = replica.position(gallery.id), gallery.position
+    if here == there:
+        return
+    if here not in (START, DAMAGED) and here.revision < there.revision:
+        try:
+            return _catch_up(plane, replica, gallery.id)
+        except (Diverged, Compacted) as error:
+            log.warning("gallery %s: %s", gallery.name, error)
+    position, rows = plane.snapshot(gallery.id)
+    replica.start_over(gallery.id, position, rows)
+    log.info("gallery %s: started over at revision %d, before at %d", gallery.name, position.revision, here.revision)
+
+
+def _catch_up(plane: ControlPlane, replica: Replica, gallery: str) -> None:
+    more = True
+    while more:
+        after = replica.position(gallery).revision
+        page = plane.changes(gallery, after)
+        if page.gallery != gallery:
+            raise Invalid(f"changes of gallery {page.gallery} instead of {gallery}")
+        replica.apply(page)
+        more = page.more and page.position.revision > after
+    log.info("gallery %s is at revision %d", gallery, replica.position(gallery).revision)
+
+
+class Poster:
+    """Brings the spool's events to the control plane. `step` posts one batch."""
+
+    def __init__(self, plane: ControlPlane, spool: Spool) -> None:
+        self._plane = plane
+        self._spool = spool
+        self._size = BATCH
+
+    def step(self) -> float:
+        batch = self._spool.batch(self._size)
+        if not batch:
+            return SYNC_EVERY_S
+        try:
+            verdicts = self._plane.post(batch)
+        except Unanswered as error:
+            if error.status not in (400, 413, 422):
+                raise
+            self._narrow(batch, error)
+            return 0.0
+        self._settle(batch, verdicts)
+        self._size = BATCH
+        return 0.0
+
+    def _settle(self, batch: Sequence[Spooled], verdicts: Verdicts) -> None:
+        refused = {v.id: v.reason or "no reason given" for v in verdicts.verdicts if v.outcome == "refused"}
+        kept = {v.id for v in verdicts.verdicts} - refused.keys()
+        done = [event.id for event in batch if str(event.id) in kept]
+        bad = [event.id for event in batch if str(event.id) in refused]
+        if not done and not bad:
+            raise Invalid("the control plane gives no verdict on any event")
+        self._spool.acknowledge(done)
+        for key in bad:
+            self._set_aside(key, refused[str(key)])
+
+    def _narrow(self, batch: Sequence[Spooled], error: Unanswered) -> None:
+        """A batch that is refused as a whole: find the event that is the reason, and set it aside."""
+        if len(batch) > 1:
+            self._size = len(batch) // 2
+        else:
+            self._set_aside(batch[0].id, str(error))
+
+    def _set_aside(self, key: UUID, reason: str) -> None:
+        log.error("event %s is refused: %s", key, reason)
+        self._spool.quarantine(key, reason)
