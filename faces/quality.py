@@ -45,7 +45,7 @@ BRIGHT: Final = (180, 245)
 """Mean grey of the face between which brightness falls to 0. At 25 and at 200, 20 to 25 % are missed."""
 
 TURNED_DEG: Final = 40
-"""Beyond this a face counts as turned or tilted. Up to 45 degrees no more is missed than from the front; beyond, half."""
+"""Beyond this a face counts as turned or tilted. Up to 45 degrees no more is missed than from the front, then half."""
 
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 

@@ -23,7 +23,8 @@ RIVAL: Final = 0.5
 """A second face this prominent in comparison with the first makes a photo ambiguous.
 
 Refuses 4 of 400 photos of Labeled Faces in the Wild, 65 of which show a bystander at least 0.4 times as large; a limit
-of 0.5 on the size alone would refuse 61. The largest face is not the person in 6 of 560 photos, the most prominent in 1.
+of 0.5 on the size alone would refuse 61. The largest face is not the person in 6 of 560 photos, the most prominent is
+not in 1.
 """
 
 

@@ -90,6 +90,8 @@ def _png(data: bytes) -> Header:
 def _webp(data: bytes) -> Header:
     """The first chunk tells: lossy (VP8), lossless (VP8L) or extended (VP8X: a canvas, and flags)."""
     kind, body = data[12:16], data[20:30]
+    if len(data) < 8 + struct.unpack_from("<I", data, 4)[0]:
+        raise _refused("the WebP file is cut off")
     if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
         width, height = struct.unpack_from("<HH", body, 6)
         return Header("WebP", width & 0x3FFF, height & 0x3FFF)
