@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
-
 from control_plane.store import enrollments, galleries, identities
-from control_plane.store.db import new_id
+from control_plane.store.db import Connection, new_id
 from faces.encoding import Vector, to_bytes
 from faces.errors import AmbiguousName, NotFound, Reason, Refused
 from faces.gallery import EncodingRow, Gallery
@@ -26,7 +24,7 @@ class Admission:
 
     def admit(
         self,
-        connection: sa.Connection,
+        connection: Connection,
         work: enrollments.Work,
         encoding: Vector,
         quality: dict[str, Any],
@@ -44,7 +42,8 @@ class Admission:
             identity_id = identities.create(connection, work.name or "", [work.gallery_id], now)
         photo = identities.Photo(id=new_id(now), identity_id=identity_id, quality=quality, created_at=now)
         row = EncodingRow(new_id(now), identity_id, self._model, to_bytes(encoding))
-        identities.add_encoding(connection, row, now, photo=photo, blob=work.blob, sha256=work.sha256)
+        identities.add_photo(connection, photo, blob=work.blob, sha256=work.sha256)
+        identities.add_encoding(connection, row, now, photo_id=photo.id)
         name = identities.get(connection, identity_id).name
         enrollments.accept(connection, work.id, now, identity_id=identity_id, name=name, photo_id=photo.id)
 
@@ -73,7 +72,7 @@ class Admission:
             )
 
 
-def _whose(connection: sa.Connection, work: enrollments.Work) -> str | None:
+def _whose(connection: Connection, work: enrollments.Work) -> str | None:
     """The identity a photo is put forward for; None: a new one."""
     try:
         if work.identity_id is None:

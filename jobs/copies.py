@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-import sqlalchemy as sa
-
 from control_plane.store import galleries
+from control_plane.store.db import Connection
 from faces.errors import Compacted, Diverged
 from faces.gallery import Gallery
 from faces.replica import Replica
@@ -20,7 +19,7 @@ class Copies:
         self._replicas: dict[str, Replica] = {}
         self._lock = threading.Lock()
 
-    def at(self, connection: sa.Connection, gallery_id: str) -> Gallery:
+    def at(self, connection: Connection, gallery_id: str) -> Gallery:
         """The gallery as this transaction sees it; the caller holds its lock, so that nothing moves on meanwhile."""
         with self._lock:
             replica = self._replicas.setdefault(gallery_id, Replica(self._model))

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-import sqlalchemy as sa
-
 from control_plane.store import enrollments, imports
 from control_plane.store.blobs import BlobStore
-from control_plane.store.db import Database
+from control_plane.store.db import Connection, Database
 from faces.engine import Engine
 from faces.engine.enroll import Enrolled, enroll
 from faces.errors import Reason, Refused
@@ -76,6 +74,6 @@ class Encoding:
         self._blobs.delete([work.blob])
         log.info("enrollment %s refused: %s", work.id, refusal.reason)
 
-    def _close_import(self, connection: sa.Connection, work: enrollments.Work, now: datetime) -> None:
+    def _close_import(self, connection: Connection, work: enrollments.Work, now: datetime) -> None:
         if work.import_id is not None:
             imports.finish_if_done(connection, work.import_id, now)

@@ -7,16 +7,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import sqlalchemy as sa
-
-from control_plane.store.db import Database
+from control_plane.store.db import Connection, Database
 from control_plane.store.watch import Watch
 
 
 class Due(Protocol):
     """A store's query for rows that nobody holds and whose time has come."""
 
-    def __call__(self, connection: sa.Connection, now: datetime, *, limit: int) -> list[str]: ...
+    def __call__(self, connection: Connection, now: datetime, *, limit: int) -> list[str]: ...
 
 
 class Send(Protocol):

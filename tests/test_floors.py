@@ -52,7 +52,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "redis": ("control_plane",),
     "requests": ("edge", "jobs.webhooks", "rollcall"),
     "rich": ("rollcall",),
-    "sqlalchemy": ("control_plane.store", "jobs", "migrations"),
+    "sqlalchemy": ("control_plane.store", "migrations"),
     "starlette": ("control_plane",),
     "python_multipart": ("control_plane",),
     "uvicorn": ("control_plane",),

@@ -15,6 +15,9 @@ from sqlalchemy.engine import make_url
 from faces.errors import Conflict, RollcallError, SettingError
 from faces.events import uuid7
 
+Connection = sa.Connection
+"""A transaction under way; what every function of the store takes first."""
+
 BUSY_TIMEOUT_MS = 10_000
 
 Connection = sa.Connection

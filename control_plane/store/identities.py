@@ -86,18 +86,19 @@ def update(connection: sa.Connection, identity_id: str, now: datetime, **changed
         galleries.record(connection, gallery_id, [galleries.put(after, before.hash)], now)
 
 
-def add_encoding(
-    connection: sa.Connection, row: EncodingRow, now: datetime, *, photo: Photo | None = None, **photo_file: str
-) -> None:
-    """Give an identity one more encoding, and the photo it is of (`blob` and `sha256` name its file)."""
+def add_photo(connection: sa.Connection, photo: Photo, *, blob: str, sha256: str) -> None:
+    """Keep an accepted photo, whose file is `blob`."""
+    connection.execute(photos.insert().values(**msgspec.structs.asdict(photo), blob=blob, sha256=sha256))
+
+
+def add_encoding(connection: sa.Connection, row: EncodingRow, now: datetime, *, photo_id: str | None = None) -> None:
+    """Give an identity one more encoding, of the photo where there is one."""
     held = member_of(connection, row.identity_id)
     galleries.lock(connection, held)
-    if photo is not None:
-        connection.execute(photos.insert().values(**msgspec.structs.asdict(photo), **photo_file))
     connection.execute(
         encodings.insert().values(
             **msgspec.structs.asdict(row),
-            photo_id=photo.id if photo else None,
+            photo_id=photo_id,
             hash=row_hash(row),
             created_at=now,
         )

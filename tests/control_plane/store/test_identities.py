@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,12 @@ G = galleries.DEFAULT_GALLERY
 DATA = to_bytes(unit(np.random.default_rng(0).normal(size=128).astype(np.float32)))
 
 
-def with_photo(connection: sa.Connection, name: str) -> str:
-    identity_id = identities.create(connection, name, [G], NOW)
+def with_photo(connection: sa.Connection, name: str, later: int = 0) -> str:
+    identity_id = identities.create(connection, name, [G], NOW + timedelta(seconds=later))
     photo = identities.Photo(id=new_id(NOW), identity_id=identity_id, quality={"size_px": 90}, created_at=NOW)
     row = EncodingRow(new_id(NOW), identity_id, SFACE, DATA)
-    identities.add_encoding(connection, row, NOW, photo=photo, blob=f"photos/{photo.id}", sha256="0" * 64)
+    identities.add_photo(connection, photo, blob=f"photos/{photo.id}", sha256="0" * 64)
+    identities.add_encoding(connection, row, NOW, photo_id=photo.id)
     return identity_id
 
 
@@ -58,8 +60,8 @@ def test_an_external_id_belongs_to_one_person(database: Database) -> None:
 
 def test_the_names_are_of_those_who_can_be_recognised_in_the_order_of_enrolment(database: Database) -> None:
     with database.write() as connection:
-        for name in ("Zoe", "Ann", "Zoe"):
-            with_photo(connection, name)
+        for later, name in enumerate(("Zoe", "Ann", "Zoe")):
+            with_photo(connection, name, later)
         identities.create(connection, "Without photo", [G], NOW)
         assert identities.names(connection, G) == ["Zoe", "Ann"]
 

@@ -1,0 +1,226 @@
+"""The commands. Each reads its options here and hands over to the file that does the work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from faces.engine import ENGINES
+from faces.errors import Invalid, RollcallError
+from rollcall import __version__
+from rollcall.up import Place
+
+if TYPE_CHECKING:
+    from control_plane.store.db import Database
+
+console = Console(highlight=False)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rollcall")
+def cli() -> None:
+    """Rollcall: face recognition for many sites."""
+
+
+@cli.command()
+@click.option("--keep", is_flag=True, help="Go on until Ctrl-C: the camera's film plays in a loop.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data/demo"), show_default=True)
+def demo(keep: bool, data: Path) -> None:
+    """Enrol a person from two photos and watch them, and a stranger, walk past a camera."""
+    from rollcall.demo import run
+    from rollcall.up import free_port
+
+    place = Place(data=data.resolve())
+    try:
+        place.check_ports()
+    except RollcallError:
+        place = Place(data=data.resolve(), port=free_port(), stream_port=0)
+    run(place, console, keep=keep)
+
+
+@cli.command()
+@click.option("--video", type=FILE, help="A film as the camera.")
+@click.option("--camera", type=int, help="A camera of this machine by number.")
+@click.option("--rtsp", help="A network camera's rtsp:// URL.")
+@click.option("--name", default="camera", show_default=True, help="What the camera is called.")
+@click.option("--loop", is_flag=True, help="Play the film again and again.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@click.option("--port", type=int, default=5000, show_default=True, help="REST, dashboard and stream.")
+@click.option("--stream-port", type=int, default=3001, show_default=True, help="The stream again; 0: not.")
+def up(
+    video: Path | None,
+    camera: int | None,
+    rtsp: str | None,
+    name: str,
+    loop: bool,
+    data: Path,
+    port: int,
+    stream_port: int,
+) -> None:
+    """Run everything on this machine: control plane, worker, and an edge with one camera."""
+    from rollcall.run import run
+
+    sources = [str(s) for s in (video, camera, rtsp) if s is not None]
+    if len(sources) > 1:
+        raise click.UsageError("--video, --camera and --rtsp are one camera's source: give one of them.")
+    settings = {"CAMERA": name}
+    settings |= {"VIDEO_SOURCE": sources[0]} if sources else {}
+    settings |= {"VIDEO_LOOP": "loop"} if loop else {}
+    run(Place(data=data.resolve(), port=port, stream_port=stream_port), settings, console)
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER, required=False)
+@click.option("--gallery", help="Instead of a folder: an enrolled gallery, each person left out in turn.")
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True)
+@click.option("--models", type=FOLDER, help="A folder of weight files to use instead of the installed ones.")
+@click.option("--photos", type=click.IntRange(1, 100), default=3, show_default=True, help="Photos enrolled a person.")
+@click.option("--probes", type=click.IntRange(1, 100), default=1, show_default=True, help="Photos a search averages.")
+@click.option("--strangers", type=FOLDER, help="Photos of people who are never enrolled.")
+@click.option("--distance", type=click.FloatRange(0, 2), help="The distance to report; else the engine's own.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of each person's photos.")
+@click.option("--fpir", type=click.FloatRange(0.000001, 0.5), default=0.003, show_default=True, help="FPIR you want.")
+@click.option("--people", type=click.IntRange(1), help="Gallery size you plan; else that of the folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw both rates as an SVG picture.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), help="With --gallery.")
+def evaluate(
+    folder: Path | None,
+    gallery: str | None,
+    engine: str,
+    models: Path | None,
+    photos: int,
+    probes: int,
+    strangers: Path | None,
+    distance: float | None,
+    seed: int,
+    fpir: float,
+    people: int | None,
+    as_json: bool,
+    plot: Path | None,
+    data: Path,
+) -> None:
+    """Measure who is recognised and which stranger is given a name (ISO/IEC 19795-1).
+
+    FOLDER holds a folder of photos for each person.
+    """
+    from rollcall import evaluate as evaluation
+    from rollcall import plot as plotting
+
+    if (folder is None) == (gallery is None):
+        raise click.UsageError("Give a folder of people, or --gallery.")
+    if gallery is not None:
+        _confusion(gallery, engine, distance, data, as_json)
+        return
+    assert folder is not None
+    options = evaluation.Options(
+        folder=folder,
+        strangers=strangers,
+        engine=engine,
+        models=models,
+        photos=photos,
+        probes=probes,
+        distance=distance,
+        seed=seed,
+        wanted_fpir=fpir,
+        wanted_gallery=people,
+    )
+    report, found = evaluation.run(options, Console(stderr=True))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        evaluation.show(report, console)
+    if plot is not None:
+        title = f"{engine}: {report.gallery} people, {photos} photos each, {probes} probe(s)"
+        plotting.save(found, report.operating.distance, title, plot)
+
+
+@cli.command("import")
+@click.argument("file", type=FILE)
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def import_(file: Path, data: Path) -> None:
+    """Move the people of the original service in, from its face_db.pkl."""
+    from control_plane.store.db import utcnow
+    from rollcall import face_db
+    from rollcall.moving_in import move_in
+
+    if file.suffix != ".pkl":
+        raise Invalid(f"{file.name} is no face_db.pkl", remedy="Its name ends with .pkl.")
+    people = face_db.read(file.read_bytes())
+    with _database(data) as database, _progress("Moving in", len(people)) as advance:
+        moved = move_in(database, people, utcnow, advance)
+    console.print(f"{len(moved.added)} people moved in, {len(moved.known)} were there already.")
+    console.print(
+        "Their encodings are of the model face_recognition-bgr: set ENGINE=face_recognition-bgr for worker and edges. "
+        "They have no photo, so no other engine can take them over (rollcall reencode says whom)."
+    )
+
+
+@cli.command()
+@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True)
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def reencode(engine: str, data: Path) -> None:
+    """Encode every kept photo with another engine, and say whom that cannot carry over."""
+    from control_plane.store import encodings
+    from control_plane.store.blobs import BlobStore
+    from control_plane.store.db import utcnow
+    from faces.engine import load
+    from rollcall.moving_in import reencode as run
+
+    with _database(data) as database:
+        with database.read() as connection:
+            total = sum(len(photos) for _, photos in encodings.by_person(connection))
+        with _progress("Encoding", total) as advance:
+            done = run(database, BlobStore(data / "blobs"), load(engine), utcnow, advance)
+    console.print(f"{done.encoded} photos encoded with {done.model}; {done.already} were already.")
+    for name, reason in done.refused.items():
+        console.print(f"  {name}: a photo was refused ({reason})", markup=False)
+    if done.without_photo:
+        console.print(f"{len(done.without_photo)} people have no photo and cannot be carried over:")
+        for name in done.without_photo:
+            console.print(f"  {name}", markup=False)
+
+
+def _confusion(gallery: str, engine: str, distance: float | None, data: Path, as_json: bool) -> None:
+    from faces.engine import load
+    from rollcall.confusion import confusion, show
+
+    loaded = load(engine)
+    with _database(data) as database, database.read() as connection:
+        found = confusion(connection, gallery, loaded.model, loaded.th_accept if distance is None else distance)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        show(found, console)
+
+
+@contextmanager
+def _database(data: Path) -> Iterator[Database]:
+    """The database that DATABASE_URL names, else the one in the data folder; brought up to date."""
+    from control_plane.store import schema
+    from control_plane.store.db import Database, utcnow
+
+    database = Database(os.environ.get("DATABASE_URL") or f"sqlite:///{data.resolve() / 'rollcall.db'}")
+    schema.migrate(database, utcnow())
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda: progress.advance(task)
