@@ -10,18 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import Connection as Connection
 from sqlalchemy.engine import make_url
 
 from faces.errors import Conflict, RollcallError, SettingError
 from faces.events import uuid7
 
-Connection = sa.Connection
-"""A transaction under way; what every function of the store takes first."""
-
 BUSY_TIMEOUT_MS = 10_000
-
-Connection = sa.Connection
-"""What the store's functions take, for those who hand it on."""
 
 
 class Unavailable(RollcallError):
