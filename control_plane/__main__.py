@@ -1,0 +1,115 @@
+"""The control plane's process: `python -m control_plane`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from control_plane.app import create_app
+from control_plane.config import Config
+from control_plane.store import schema
+from control_plane.store.db import Database, utcnow
+from faces.errors import RollcallError, SettingError
+
+log = logging.getLogger("control_plane")
+
+BAD_SETTING = 2
+"""The exit status that says: starting again would not help."""
+
+SILENT_CLIENT_MS = 10_000
+"""How long a client may acknowledge nothing before its connection is dropped: one that never reads holds memory."""
+
+MAX_MESSAGE_BYTES = 4 << 20
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s control plane: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        config = Config.read(os.environ)
+        sockets = listen(config)
+        database = Database(config.database_url)
+        prepare(database, config)
+    except RollcallError as error:
+        log.error("%s. %s", error.message, error.remedy)
+        return BAD_SETTING
+    server = make_server(create_app(config, database))
+    log.info("listening on %s", ", ".join(f"http://{_address(s)}" for s in sockets))
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=sockets)
+    return 0
+
+
+def prepare(database: Database, config: Config) -> None:
+    """Bring the schema up to date where nobody else uses it; elsewhere check that it is. Raises SettingError."""
+    if database.is_sqlite or config.broker_url is None:
+        schema.migrate(database, utcnow())
+        return
+    with database.read() as connection:
+        found = schema.current(connection)
+    if found != schema.newest():
+        raise SettingError(
+            f"DATABASE_URL: the schema is {found or 'empty'}, and this version needs {schema.newest()}",
+            remedy="Run the migrations first.",
+        )
+
+
+def listen(config: Config) -> list[socket.socket]:
+    """The bound sockets; raises SettingError, naming the setting, if one cannot be had."""
+    ports = {"PORT": config.port}
+    if config.stream_port not in (0, config.port):
+        ports["STREAM_PORT"] = config.stream_port
+    return [_bound(config.host, port, name) for name, port in ports.items()]
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """uvicorn, set up for long-lived sockets; run it with the sockets of `listen`."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE_BYTES,
+            # Frames are JPEGs: deflating them costs much and saves nothing.
+            ws_per_message_deflate=False,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=65,
+            timeout_graceful_shutdown=5,
+        )
+    )
+
+
+def _bound(host: str, port: int, name: str) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_CLIENT_MS)
+    try:
+        found.bind(address)
+    except OSError as error:
+        found.close()
+        raise SettingError(
+            f"{name}: port {port} cannot be had: {error.strerror}", remedy=f"Set another {name}."
+        ) from error
+    return found
+
+
+def _address(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

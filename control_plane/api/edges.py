@@ -1,0 +1,97 @@
+"""Edges: they introduce themselves, and are shown with their cameras and how far their galleries lag."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from control_plane.api import texts
+from control_plane.api.route import Call, Listing, Paging, Route, answer, listing, plain
+from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
+from control_plane.auth import EDGE, OPERATOR, EdgeCaller
+from control_plane.store import galleries, sites
+from control_plane.store.db import Connection
+from control_plane.store.sites import Edge
+from faces.errors import Invalid, NotFound
+from faces.wire import Followed, Hello, Report, Welcome
+
+MOST_CAMERAS = 256
+LONGEST_WORD = 64
+
+
+class Fleet(Paging, frozen=True, kw_only=True):
+    """`site` is an id."""
+
+    site: str | None = None
+
+
+async def browse(call: Call[None, Fleet]) -> Response:
+    """Edges, their cameras, and how far their galleries lag."""
+    asked = call.query
+    found = await call.plane.read(
+        lambda c: sites.edge_listing(c, after=asked.after, limit=asked.limit + 1, site_id=asked.site)
+    )
+    return listing(found, asked.limit, lambda e: e.id)
+
+
+async def show(call: Call[None, None]) -> Response:
+    """One edge."""
+    edge_id = call.path()
+    return answer(await call.plane.read(lambda c: sites.edge(c, edge_id)))
+
+
+async def introduce(call: Call[None, None]) -> Response:
+    """An edge introduces itself."""
+    edge = call.edge
+    if call.path() != edge.id:
+        raise Invalid("the edge in the path is not the one that calls")
+    hello = _checked(await wire_body(call, Hello))
+    welcome = await call.plane.write(lambda c: sites.welcome(c, edge.id, hello, edge.wire, call.plane.clock()))
+    return wire_answer(call, welcome)
+
+
+async def followed(call: Call[None, None]) -> Response:
+    """What the calling edge follows, and where it stands."""
+    return wire_answer(call, await call.plane.read(lambda c: galleries.followed(c, sites.site_of(c, call.edge.id))))
+
+
+async def report(call: Call[None, None]) -> Response:
+    """The calling edge's report on its copy of a gallery."""
+    gallery_id, told = call.path(), await wire_body(call, Report)
+
+    def work(connection: Connection) -> None:
+        now = call.plane.clock()
+        check_follows(connection, call.edge, gallery_id)
+        sites.heard_of(connection, call.edge.id, now)
+        sites.report(connection, call.edge.id, gallery_id, told, now)
+
+    await call.plane.write(work)
+    return Response(status_code=204)
+
+
+def check_follows(connection: Connection, edge: EdgeCaller, gallery_id: str) -> None:
+    """Raises NotFound unless the edge's site follows the gallery."""
+    held = galleries.followed(connection, sites.site_of(connection, edge.id))
+    if all(gallery.id != gallery_id for gallery in held):
+        raise NotFound(f"the edge's site follows no gallery {gallery_id!r}")
+
+
+def _checked(hello: Hello) -> Hello:
+    """An introduction that can be kept; raises Invalid."""
+    texts.name(hello.name)
+    if len(hello.cameras) > MOST_CAMERAS or len(set(hello.cameras)) != len(hello.cameras):
+        raise Invalid(f"cameras: at most {MOST_CAMERAS}, each name once")
+    for camera in hello.cameras:
+        texts.name(camera, "cameras")
+    for field, text in (("version", hello.version), ("engine", hello.engine), ("site", hello.site or "")):
+        if len(text) > LONGEST_WORD or not plain(text):
+            raise Invalid(f"{field} is too long, or holds characters that are no text")
+    return hello
+
+
+ROUTES = (
+    Route("GET", "/v1/edges", browse, OPERATOR, {200: Listing[Edge]}, query=Fleet),
+    Route("GET", "/v1/edges/{id}", show, OPERATOR, {200: Edge}),
+    Route("PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Hello)),
+    Route("GET", "/v1/edge/galleries", followed, EDGE, {200: wire(list[Followed])}),
+    Route("PUT", "/v1/edge/galleries/{id}", report, EDGE, {204: None}, reads=wire_bodies(Report)),
+)

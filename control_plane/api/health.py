@@ -1,0 +1,38 @@
+"""Whether the process lives, and whether it can work."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+from starlette.responses import Response
+
+from control_plane.api.route import Call, Route, answer
+from control_plane.auth import ANYBODY
+from control_plane.store import schema
+from control_plane.store.db import Unavailable
+
+
+class Health(msgspec.Struct, frozen=True):
+    status: Literal["ok"] = "ok"
+
+
+async def alive(call: Call[None, None]) -> Response:
+    """Whether the process lives."""
+    return answer(Health())
+
+
+async def ready(call: Call[None, None]) -> Response:
+    """Whether it can work: 503 while it cannot."""
+    version = await call.plane.read(schema.current)
+    if version != schema.newest():
+        raise Unavailable("the database's schema is not of this version", remedy="Run the migrations.")
+    if not call.plane.feed.alive:
+        raise Unavailable("commits are no longer noticed", remedy="Start the control plane again.")
+    return answer(Health())
+
+
+ROUTES = (
+    Route("GET", "/healthz", alive, ANYBODY, {200: Health}),
+    Route("GET", "/readyz", ready, ANYBODY, {200: Health}),
+)

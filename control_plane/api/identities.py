@@ -1,0 +1,193 @@
+"""Identities: enrolled people and their photos."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from starlette.responses import Response
+
+from control_plane.api import enrollments, texts
+from control_plane.api.pictures import PICTURE, PICTURES, picture
+from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
+from control_plane.api.uploads import flag, form, photo_limit, upload
+from control_plane.auth import OPERATOR
+from control_plane.plane import Plane
+from control_plane.store import identities
+from control_plane.store.db import Connection
+from control_plane.store.galleries import DEFAULT_GALLERY
+from control_plane.store.identities import Identity, Photo
+from faces.errors import Invalid
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person to be added, without photos yet. `galleries` are ids."""
+
+    name: str
+    external_id: str | None = None
+    attributes: dict[str, Any] = {}
+    valid_from: Moment | None = None
+    valid_until: Moment | None = None
+    galleries: tuple[str, ...] = (DEFAULT_GALLERY,)
+
+
+class ChangedIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be changed; fields that are absent stay as they are."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    external_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    valid_from: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    valid_until: Moment | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class Search(Paging, frozen=True, kw_only=True):
+    """`name` finds parts of names."""
+
+    name: str | None = None
+    external_id: str | None = None
+    gallery: str | None = None
+
+
+class Force(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`force` enrols a look-alike, or a photo unlike the person's others, all the same."""
+
+    force: bool = False
+
+
+async def search(call: Call[None, Search]) -> Response:
+    """People, by name, external id or gallery."""
+    asked = call.query
+    found = await call.plane.read(
+        lambda c: identities.listing(
+            c,
+            after=asked.after,
+            limit=asked.limit + 1,
+            name=asked.name,
+            external_id=asked.external_id,
+            gallery_id=asked.gallery,
+        )
+    )
+    return listing(found, asked.limit, lambda i: i.id)
+
+
+async def create(call: Call[NewIdentity, None]) -> Response:
+    """Add a person, without photos."""
+    fields = _checked(msgspec.structs.asdict(call.body))
+    gallery_ids = fields.pop("galleries")
+
+    def work(connection: Connection) -> Identity:
+        identity_id = identities.create(connection, gallery_ids=gallery_ids, now=call.plane.clock(), **fields)
+        return _valid(identities.get(connection, identity_id))
+
+    made = await call.plane.write(work)
+    return answer(made, 201, {"Location": f"/v1/identities/{made.id}"})
+
+
+async def show(call: Call[None, None]) -> Response:
+    """One person."""
+    identity_id = call.path()
+    return answer(await call.plane.read(lambda c: identities.get(c, identity_id)))
+
+
+async def change(call: Call[ChangedIdentity, None]) -> Response:
+    """Change a person's name, external id, attributes or validity."""
+    identity_id = call.path()
+    changed = {k: v for k, v in msgspec.structs.asdict(call.body).items() if v is not msgspec.UNSET}
+    fields = _checked(changed)
+
+    def work(connection: Connection) -> Identity:
+        identities.update(connection, identity_id, call.plane.clock(), **fields)
+        return _valid(identities.get(connection, identity_id))
+
+    return answer(await call.plane.write(work))
+
+
+async def erase(call: Call[None, None]) -> Response:
+    """Erase a person with all photos and encodings."""
+    await erased(call.plane, call.path())
+    return Response(status_code=204)
+
+
+async def erased(plane: Plane, identity_id: str) -> None:
+    """Erase a person everywhere here: rows, then photos, then what SQLite keeps of deleted rows. Raises NotFound."""
+    blobs = await plane.write(lambda c: identities.erase(c, identity_id, plane.clock()))
+    await plane.run(lambda: plane.blobs.delete(blobs))
+    await plane.run(plane.database.truncate_wal)
+
+
+async def photos(call: Call[None, None]) -> Response:
+    """A person's accepted photos."""
+    identity_id = call.path()
+    return answer(Listing(await call.plane.read(lambda c: identities.photos_of(c, identity_id)), None))
+
+
+async def add_photo(call: Call[None, Force]) -> Response:
+    """Put a photo forward for a person (with `Prefer: wait=5`: and wait for the outcome)."""
+    identity_id = call.path()
+    person = await call.plane.read(lambda c: identities.get(c, identity_id))
+    gallery_id = DEFAULT_GALLERY if DEFAULT_GALLERY in person.galleries else min(person.galleries, default="")
+    if not gallery_id:
+        raise Invalid("the person is in no gallery", remedy="A photo is put forward for a person in a gallery.")
+    async with upload(call, "image", raw=PICTURES) as sent:
+        if sent.file is None:
+            raise Invalid("image is missing", remedy="Send a form with the photo in 'image', or the photo itself.")
+        enrollment = await enrollments.put_forward(
+            call.plane,
+            sent.file,
+            call.wait_s,
+            gallery_id=gallery_id,
+            identity_id=identity_id,
+            name=person.name,
+            force=call.query.force or flag(sent.fields, "force"),
+        )
+    return enrollments.told(enrollment)
+
+
+async def show_photo(call: Call[None, None]) -> Response:
+    """The photo itself."""
+    identity_id, photo_id = call.path(), call.path("photo")
+    blob = await call.plane.read(lambda c: identities.photo_blob(c, identity_id, photo_id))
+    return picture(await call.plane.run(lambda: call.plane.blobs.get(blob)))
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as they are stored; raises Invalid."""
+    if "name" in fields:
+        fields["name"] = texts.name(fields["name"])
+    if fields.get("external_id") is not None:
+        fields["external_id"] = texts.name(fields["external_id"], "external_id")
+    if "attributes" in fields:
+        fields["attributes"] = texts.attributes(fields["attributes"])
+    return fields
+
+
+def _valid(identity: Identity) -> Identity:
+    """The identity; raises Invalid, and so undoes the transaction, if it would never be valid."""
+    if identity.valid_from and identity.valid_until and identity.valid_from >= identity.valid_until:
+        raise Invalid("valid_until is not after valid_from")
+    return identity
+
+
+ROUTES = (
+    Route("GET", "/v1/identities", search, OPERATOR, {200: Listing[Identity]}, query=Search),
+    Route("POST", "/v1/identities", create, OPERATOR, {201: Identity}, body=NewIdentity),
+    Route("GET", "/v1/identities/{id}", show, OPERATOR, {200: Identity}),
+    Route("PATCH", "/v1/identities/{id}", change, OPERATOR, {200: Identity}, body=ChangedIdentity),
+    Route("DELETE", "/v1/identities/{id}", erase, OPERATOR, {204: None}),
+    Route("GET", "/v1/identities/{id}/photos", photos, OPERATOR, {200: Listing[Photo]}),
+    Route(
+        "POST",
+        "/v1/identities/{id}/photos",
+        add_photo,
+        OPERATOR,
+        enrollments.OUTCOMES,
+        query=Force,
+        reads=form("image", force="true: enrol a look-alike all the same") | dict.fromkeys(PICTURES, PICTURE),
+        limit=photo_limit,
+    ),
+    Route("GET", "/v1/identities/{id}/photos/{photo}", show_photo, OPERATOR, {200: PICTURE}),
+)

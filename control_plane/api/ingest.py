@@ -1,0 +1,104 @@
+"""Reading a batch of events: each on its own, so that a bad one is refused alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from control_plane.api.route import JSON, decoded, plain
+from control_plane.api.wireform import unreadable
+from control_plane.problems import TooLarge
+from faces.errors import Invalid
+from faces.events import Event, EventKind, Status
+from faces.wire import MSGPACK, EventBatch, Verdict, decode
+
+MOST_EVENTS = 10_000
+MOST_THUMBNAIL_BYTES = 1 << 16
+LONGEST_TEXT = 200
+LONGEST_ID = 64
+BEYOND_BIGINT = 1 << 63
+
+_READERS: dict[str, Any] = {MSGPACK: decode, JSON: decoded}
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A batch as it came: the events that could be read, and the verdicts on the others by their place in it."""
+
+    events: Sequence[Event]
+    refused: dict[int, Verdict]
+
+    def merged(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """The verdicts on all events, in the batch's order, from those on the ones that could be read."""
+        rest = iter(verdicts)
+        size = len(verdicts) + len(self.refused)
+        return [self.refused[i] if i in self.refused else next(rest) for i in range(size)]
+
+
+class _Named(msgspec.Struct):
+    """As much as is needed to say which event was refused."""
+
+    id: Any = None
+
+
+def received(data: bytes, media_type: str) -> Received:
+    """A batch from its bytes; raises Invalid if it is none, TooLarge if it is too long, Unsupported."""
+    read = _READERS.get(media_type)
+    if read is None:
+        raise unreadable(media_type)
+    batch: EventBatch = read(data, EventBatch)
+    if len(batch.events) > MOST_EVENTS:
+        raise TooLarge(f"a batch has at most {MOST_EVENTS} events", remedy="Send fewer at once.")
+    events: list[Event] = []
+    refused: dict[int, Verdict] = {}
+    for place, raw in enumerate(batch.events):
+        try:
+            events.append(_checked(read(raw, Event)))
+        except Invalid as error:
+            refused[place] = Verdict(_id_of(read, raw), "refused", error.message)
+    return Received(events, refused)
+
+
+def _id_of(read: Any, raw: msgspec.Raw) -> str:
+    try:
+        found = read(raw, _Named).id
+    except Invalid:
+        return ""
+    return found[:LONGEST_ID] if isinstance(found, str) else ""
+
+
+def _checked(event: Event) -> Event:
+    """The event; raises Invalid for what the log cannot hold or no camera can have seen."""
+    if event.captured_at.tzinfo is None:
+        raise Invalid("captured_at has no time zone")
+    if event.status is Status.NO_FACE or (event.status is None) == (event.kind is EventKind.DECISION):
+        raise Invalid("status: a decision is PASS or REJECT, and nothing else has one")
+    if not event.camera:
+        raise Invalid("camera is empty")
+    for field, longest in _TEXTS.items():
+        text = getattr(event, field)
+        if text is not None and (len(text) > longest or not plain(text)):
+            raise Invalid(f"{field} is too long, or holds characters that are no text")
+    for field in ("distance", "runner_up_distance", "threshold"):
+        if not math.isfinite(getattr(event, field) or 0):
+            raise Invalid(f"{field} is not a finite number")
+    for field in ("track", "gallery_revision"):
+        if abs(getattr(event, field) or 0) >= BEYOND_BIGINT:
+            raise Invalid(f"{field} is too large")
+    if event.thumbnail is not None and len(event.thumbnail) > MOST_THUMBNAIL_BYTES:
+        raise Invalid(f"thumbnail is larger than {MOST_THUMBNAIL_BYTES} bytes")
+    return event
+
+
+_TEXTS = {
+    "camera": LONGEST_TEXT,
+    "name": LONGEST_TEXT,
+    "reason": LONGEST_TEXT,
+    "identity_id": LONGEST_ID,
+    "engine": LONGEST_ID,
+    "gallery_id": LONGEST_ID,
+}

@@ -1,0 +1,157 @@
+"""The original service's endpoints, on the default gallery: the same forms, the same answers."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from control_plane.api import enrollments as enrolling
+from control_plane.api import imports as importing
+from control_plane.api import texts
+from control_plane.api.failures import original_members, refusal
+from control_plane.api.identities import erased
+from control_plane.api.route import LONGEST_WAIT_S, Call, Media, Route, answer
+from control_plane.api.uploads import FORMS, archive_limit, flag, form, photo_limit, upload
+from control_plane.auth import OPERATOR
+from control_plane.problems import PROBLEM_JSON, Problem, problem
+from control_plane.store import enrollments, identities, imports
+from control_plane.store.db import Connection
+from control_plane.store.enrollments import Enrollment, State
+from control_plane.store.galleries import DEFAULT_GALLERY
+from faces.errors import Invalid, NotFound
+
+
+class Done(msgspec.Struct, frozen=True):
+    success: bool
+    message: str
+
+
+class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Not yet decided: where to ask."""
+
+    message: str
+    enrollment: str = ""
+    import_: str = msgspec.field(default="", name="import")
+    success: bool = False
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How many photos were enrolled, and the names of the files that were not."""
+
+    registered: int
+    failed: list[str]
+
+
+class Registered(msgspec.Struct, frozen=True):
+    success: bool
+    result: Result
+
+
+class Refusal(Problem, frozen=True, kw_only=True):
+    """A problem, with what clients of the original look at."""
+
+    success: bool
+    message: str
+    error: str
+    reason: str
+
+
+async def register(call: Call[None, None]) -> Response:
+    """Enrol a photo under a name, and wait for the outcome."""
+    async with upload(call, "image") as sent:
+        given = sent.fields.get("name", "")
+        if not given or sent.file is None:
+            raise Invalid("name & image required")
+        name, force = texts.name(given), flag(sent.fields, "force")
+        await call.plane.read(lambda c: identities.by_name(c, name, DEFAULT_GALLERY))
+        enrollment = await enrolling.put_forward(
+            call.plane, sent.file, LONGEST_WAIT_S, gallery_id=DEFAULT_GALLERY, name=name, force=force
+        )
+    return _registered(enrollment, name)
+
+
+def _registered(enrollment: Enrollment, name: str) -> Response:
+    if enrollment.state is State.ACCEPTED:
+        return answer(Done(True, f"Face {name} registered successfully"))
+    if enrollment.state is State.PENDING:
+        return answer(Waiting(f"Face {name} is still being looked at", enrollment=enrollment.id), 202)
+    message = enrollment.message or ""
+    told = problem("refused", message, enrollment.remedy or "")
+    return refusal(told, original_members(message) | {"reason": enrollment.reason, "enrollment": enrollment})
+
+
+async def unregister(call: Call[None, None]) -> Response:
+    """Erase the person of a name."""
+    async with upload(call, "image") as sent:
+        given = sent.fields.get("name", "")
+    if not given:
+        raise Invalid("name required")
+    name = texts.name(given)
+    identity_id = await call.plane.read(lambda c: identities.by_name(c, name, DEFAULT_GALLERY))
+    if identity_id is None:
+        raise NotFound(f"there is no face called {name!r}")
+    await erased(call.plane, identity_id)
+    return answer(Done(True, f"Face {name} removed"))
+
+
+async def faces(call: Call[None, None]) -> Response:
+    """The names of all who can be recognised."""
+    return answer(await call.plane.read(lambda c: identities.names(c, DEFAULT_GALLERY)))
+
+
+async def register_faces(call: Call[None, None]) -> Response:
+    """Enrol a ZIP archive of photos, and wait for the outcomes."""
+    async with upload(call, "zip") as sent:
+        if sent.file is None:
+            raise Invalid("zip missing")
+        force = flag(sent.fields, "force")
+        found = await importing.hand_in(call.plane, sent.file, LONGEST_WAIT_S, DEFAULT_GALLERY, force)
+    if found.state is imports.State.FAILED:
+        error = found.error or {}
+        message = str(error.get("message", ""))
+        return refusal(problem("refused", message), original_members(message) | {"reason": error.get("code")})
+    if found.state is not imports.State.DONE:
+        return answer(Waiting("The photos are still being looked at", import_=found.id), 202)
+    failed = await call.plane.read(lambda c: _failed(c, found.id))
+    return answer(Registered(True, Result(found.accepted, failed)))
+
+
+def _failed(connection: Connection, import_id: str) -> list[str]:
+    """The entries of an import that were refused."""
+    names: list[str] = []
+    after = ""
+    while found := enrollments.listing(connection, import_id=import_id, state=State.REFUSED, after=after, limit=500):
+        names += [e.entry or "" for e in found]
+        after = found[-1].id
+    return names
+
+
+NAME_FORM = {
+    kind: Media((kind,), {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]})
+    for kind in FORMS
+}
+
+ROUTES = (
+    Route(
+        "POST",
+        "/register",
+        register,
+        OPERATOR,
+        {200: Done, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
+        reads=form("image", name="whose photo it is", force="true: enrol a look-alike all the same"),
+        limit=photo_limit,
+        original=True,
+    ),
+    Route("POST", "/unregister", unregister, OPERATOR, {200: Done}, reads=NAME_FORM, original=True),
+    Route("GET", "/faces", faces, OPERATOR, {200: list[str]}, original=True),
+    Route(
+        "POST",
+        "/register-faces",
+        register_faces,
+        OPERATOR,
+        {200: Registered, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
+        reads=form("zip", force="true: enrol look-alikes all the same"),
+        limit=archive_limit,
+        original=True,
+    ),
+)

@@ -1,0 +1,195 @@
+"""A route as a value: what it takes, what it answers and who may call it, for the server and the document alike."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as WebRoute
+from starlette.types import Message, Receive, Scope, Send
+
+from control_plane.auth import EDGE, Caller, EdgeCaller, edge_of
+from control_plane.config import Config
+from control_plane.plane import Plane
+from control_plane.problems import TooLarge, Unsupported
+from faces.errors import Invalid, NotFound
+
+B = TypeVar("B")
+Q = TypeVar("Q")
+T = TypeVar("T")
+
+JSON = "application/json"
+Position = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
+MAX_JSON_BYTES = 1 << 20
+LONGEST_WAIT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """An answer or body that is not (only) JSON: its media types, and the type of the value it encodes, if any."""
+
+    types: tuple[str, ...]
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[B, Q]):
+    """One request, checked and decoded as its route declares. `edge` is who calls where only edges may."""
+
+    request: Request
+    plane: Plane
+    body: B
+    query: Q
+    edge: EdgeCaller
+
+    def path(self, name: str = "id") -> str:
+        """A part of the path; one that cannot be an id is not found."""
+        value = str(self.request.path_params[name])
+        if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", value):
+            raise NotFound(f"there is nothing called {value[:64]!r}")
+        return value
+
+    @property
+    def wait_s(self) -> int:
+        """How long the caller would rather wait than be told `pending` (`Prefer: wait=5`, RFC 7240)."""
+        found = re.search(r"(?:^|[,;\s])wait=(\d{1,6})", self.request.headers.get("prefer", ""))
+        return min(int(found[1]), LONGEST_WAIT_S) if found else 0
+
+    @property
+    def media_type(self) -> str:
+        """The body's media type, without parameters."""
+        return self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Route(Generic[B, Q]):
+    """One endpoint; its docstring is what the document says of it.
+
+    `answers` gives for each status the type of the JSON answered, or Media, or None for no content. `body` is the
+    type of a JSON body; `reads` describes a body that the endpoint reads by itself. `limit` is the largest body in
+    bytes. `original` marks the endpoints of the original service, whose errors keep its members too.
+    """
+
+    method: str
+    path: str
+    endpoint: Callable[[Call[B, Q]], Awaitable[Response]]
+    caller: Caller
+    answers: Mapping[int, Any]
+    body: type[B] | None = None
+    query: type[Q] | None = None
+    reads: Mapping[str, Any] = field(default_factory=dict)
+    limit: Callable[[Config], int] = lambda _: MAX_JSON_BYTES
+    original: bool = False
+
+
+class Endpoint:
+    """The routes of one path at work on a plane: an ASGI application."""
+
+    def __init__(self, routes: Iterable[Route[Any, Any]], plane: Plane) -> None:
+        self.routes = {route.method: route for route in routes}
+        self._plane = plane
+
+    @property
+    def original(self) -> bool:
+        return any(route.original for route in self.routes.values())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self.routes["GET" if scope["method"] == "HEAD" else scope["method"]]
+        limit = route.limit(self._plane.config)
+        request = Request(scope, _limited(Headers(scope=scope), receive, limit), send)
+        edge = edge_of(request) if route.caller is EDGE else EdgeCaller("", 0)
+        query = None if route.query is None else _query(request, route.query)
+        body = None if route.body is None else await _body(request, route.body)
+        response = await route.endpoint(Call(request, self._plane, body, query, edge))
+        await response(scope, receive, send)
+
+
+def served(routes: Iterable[Route[Any, Any]], plane: Plane) -> list[WebRoute]:
+    """The web framework's routes, one a path, so that a wrong method is told all the right ones."""
+    paths: dict[str, list[Route[Any, Any]]] = {}
+    for route in routes:
+        paths.setdefault(route.path, []).append(route)
+    return [
+        WebRoute(path, Endpoint(group, plane), methods=[route.method for route in group])
+        for path, group in paths.items()
+    ]
+
+
+class Paging(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of a list: at most `limit` items behind `after`, the `next` of the page before."""
+
+    after: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    limit: Limit = 100
+
+
+class Listing(msgspec.Struct, Generic[T], frozen=True):
+    """A page of a list. `next` is the cursor of the next page; null: there is none now."""
+
+    items: list[T]
+    next: str | None
+
+
+def listing(found: Sequence[T], limit: int, cursor: Callable[[T], str]) -> Response:
+    """Answer a page of what was found when one more than `limit` was asked for."""
+    items = list(found[:limit])
+    return answer(Listing(items, cursor(items[-1]) if len(found) > limit else None))
+
+
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer a value as JSON."""
+    return Response(msgspec.json.encode(value), status, headers, JSON)
+
+
+def plain(value: str) -> bool:
+    """Whether every database takes this text: no NUL, no half of a surrogate pair."""
+    return not re.search("[\0\ud800-\udfff]", value)
+
+
+def _limited(headers: Headers, receive: Receive, limit: int) -> Receive:
+    """`receive`, which raises TooLarge when more than `limit` bytes come or are announced."""
+    error = TooLarge(f"the body is larger than {limit} bytes", remedy="Send a smaller one.")
+    left = limit
+
+    async def limited() -> Message:
+        nonlocal left
+        if int(headers.get("content-length", "0")) > limit:
+            raise error
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise error
+        return message
+
+    return limited
+
+
+def _query(request: Request, kind: type[Q]) -> Q:
+    given = dict(request.query_params)
+    if not all(plain(value) for value in given.values()):
+        raise Invalid("a parameter holds characters that are no text")
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"parameters: {error}") from error
+
+
+async def _body(request: Request, kind: type[B]) -> B:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise Unsupported("the body is not JSON", remedy=f"Send it with Content-Type: {JSON}.")
+    return decoded(await request.body(), kind)
+
+
+def decoded(data: bytes | msgspec.Raw, kind: type[B]) -> B:
+    """A JSON body as the given type; raises Invalid, naming the field."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise Invalid(f"body: {error}", remedy="The document at /openapi.json describes it.") from error

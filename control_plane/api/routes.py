@@ -1,0 +1,32 @@
+"""All routes of the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from control_plane.api import (
+    edges,
+    enrollments,
+    events,
+    galleries,
+    health,
+    identities,
+    imports,
+    legacy,
+    sites,
+    webhooks,
+)
+from control_plane.api.route import Route
+
+ROUTES: tuple[Route[Any, Any], ...] = (
+    *legacy.ROUTES,
+    *identities.ROUTES,
+    *enrollments.ROUTES,
+    *imports.ROUTES,
+    *events.ROUTES,
+    *sites.ROUTES,
+    *edges.ROUTES,
+    *galleries.ROUTES,
+    *webhooks.ROUTES,
+    *health.ROUTES,
+)

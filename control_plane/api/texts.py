@@ -1,0 +1,36 @@
+"""What people write: names and the like, checked before they are stored."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import msgspec
+
+from faces.errors import Invalid
+
+LONGEST_NAME = 200
+MOST_ATTRIBUTES_BYTES = 16_384
+
+
+def name(text: str, field: str = "name") -> str:
+    """A name as it is kept: stripped, 1 to 200 characters, none of them a control character; raises Invalid."""
+    text = text.strip()
+    if not text:
+        raise Invalid(f"{field} is empty")
+    if len(text) > LONGEST_NAME:
+        raise Invalid(f"{field} is longer than {LONGEST_NAME} characters")
+    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
+        raise Invalid(f"{field} holds control characters")
+    return text
+
+
+def attributes(value: dict[str, Any]) -> dict[str, Any]:
+    """Attributes that every copy of a gallery can hold; raises Invalid."""
+    try:
+        size = len(msgspec.msgpack.encode(value))
+    except (OverflowError, RecursionError) as error:
+        raise Invalid("attributes hold a number that is too large, or are nested too deeply") from error
+    if size > MOST_ATTRIBUTES_BYTES:
+        raise Invalid(f"attributes are larger than {MOST_ATTRIBUTES_BYTES} bytes")
+    return value

@@ -1,0 +1,94 @@
+"""What every request may use: the database, the blobs, and those who are connected."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+
+from control_plane.config import Config
+from control_plane.dispatch import Dispatch, Job
+from control_plane.fanout import Fanout
+from control_plane.feed import Feed, News
+from control_plane.store.blobs import BlobStore
+from control_plane.store.db import Connection, Database
+from control_plane.ws.links import Links
+
+T = TypeVar("T")
+
+THREADS = 12
+SNAPSHOTS = 4
+"""How many snapshots are streamed at once; each holds a connection to the database meanwhile."""
+
+
+class Plane:
+    """One a process, made by the root and handed to every route. `clock` gives the time, aware, in UTC."""
+
+    def __init__(self, config: Config, database: Database, clock: Callable[[], datetime]) -> None:
+        self.config = config
+        self.database = database
+        self.clock = clock
+        self.blobs = BlobStore(config.data_dir / "blobs")
+        self.links = Links()
+        self.fanout = Fanout(self.links.wake)
+        self.feed = Feed(database)
+        self.snapshots = asyncio.Semaphore(SNAPSHOTS)
+        self._dispatch = Dispatch(config.broker_url)
+        self._threads = ThreadPoolExecutor(THREADS, "store")
+        self._nudges = ThreadPoolExecutor(1, "dispatch")
+        # SQLite takes one writer at a time, and lets the others poll: here they queue.
+        self._writer = threading.Lock() if database.is_sqlite else contextlib.nullcontext()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something that blocks in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Do something in a read-only transaction, in a thread."""
+        return await self.run(lambda: self._read(work))
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Do something in a transaction, in a thread; returns when it has committed."""
+        return await self.run(lambda: self.write_here(work))
+
+    def write_here(self, work: Callable[[Connection], T]) -> T:
+        """Do something in a transaction, in this thread."""
+        with self._writer, self.database.write() as connection:
+            return work(connection)
+
+    @property
+    def sends_jobs(self) -> bool:
+        return self._dispatch.sends
+
+    def nudge(self, job: Job, *row_ids: str) -> None:
+        """Send jobs for rows that are committed, without waiting for the broker."""
+        if self._dispatch.sends:
+            self._nudges.submit(self._dispatch.send, job, *row_ids)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """While the block runs, commits are noticed and requests can be served."""
+        try:
+            await self.feed.start()
+            with self.feed.listening(self._hint):
+                yield
+        finally:
+            await self.feed.stop()
+            self._nudges.shutdown(cancel_futures=True)
+            self._threads.shutdown(cancel_futures=True)
+            self._dispatch.close()
+            self.database.close()
+
+    def _read(self, work: Callable[[Connection], T]) -> T:
+        with self.database.read() as connection:
+            return work(connection)
+
+    def _hint(self, before: News) -> None:
+        news = self.feed.news
+        for gallery, revision in news.revisions.items():
+            if revision != before.revisions.get(gallery):
+                self.links.hint(gallery, revision, news.followers.get(gallery, ()))

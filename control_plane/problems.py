@@ -1,0 +1,110 @@
+"""The one table from an error to an HTTP status and a WebSocket close code."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import ClassVar, NamedTuple
+
+import msgspec
+
+from faces.errors import Invalid, RollcallError
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ForeignHost(RollcallError):
+    """A request for another host: a page elsewhere may have had its name point at this machine."""
+
+    code: ClassVar[str] = "foreign_host"
+
+
+class ForeignOrigin(RollcallError):
+    """A request made by a page of another origin."""
+
+    code: ClassVar[str] = "foreign_origin"
+
+
+class TooLarge(RollcallError):
+    """A body larger than this endpoint takes."""
+
+    code: ClassVar[str] = "too_large"
+
+
+class Unsupported(RollcallError):
+    """A body of a kind that this endpoint does not read."""
+
+    code: ClassVar[str] = "unsupported_media_type"
+
+
+class MethodNotAllowed(RollcallError):
+    code: ClassVar[str] = "method_not_allowed"
+
+
+class Replaced(RollcallError):
+    """A newer connection of the same edge has taken this one's place."""
+
+    code: ClassVar[str] = "replaced"
+
+
+class Row(NamedTuple):
+    """What becomes of an error code."""
+
+    status: int
+    close: int
+    title: str
+
+
+TABLE = MappingProxyType(
+    {
+        "invalid": Row(400, 4400, "The request says something impossible"),
+        "foreign_origin": Row(403, 4403, "Pages of other origins may not call this"),
+        "not_found": Row(404, 4404, "Not found"),
+        "method_not_allowed": Row(405, 4405, "This cannot be done to it"),
+        "conflict": Row(409, 4409, "In conflict with what is already there"),
+        "ambiguous_name": Row(409, 4409, "Several people bear this name"),
+        "replaced": Row(409, 4409, "A newer connection took this one's place"),
+        "compacted": Row(410, 4410, "Gone: start over from a snapshot"),
+        "diverged": Row(410, 4410, "Not this gallery's history: start over from a snapshot"),
+        "too_large": Row(413, 1009, "Too large"),
+        "unsupported_media_type": Row(415, 1003, "This kind of body is not read here"),
+        "foreign_host": Row(421, 4421, "Not a name of this machine"),
+        "refused": Row(422, 4422, "The photo was refused"),
+        "wire_version": Row(426, 4426, "No common version of the wire"),
+        "internal": Row(500, 1011, "Something went wrong here"),
+        "error": Row(500, 1011, "Something went wrong here"),
+        "bad_setting": Row(500, 1011, "Set up wrongly"),
+        "bad_model_file": Row(500, 1011, "Set up wrongly"),
+        "database_unavailable": Row(503, 1013, "The database does not answer"),
+    }
+)
+
+OF_STATUS = MappingProxyType({404: "not_found", 405: "method_not_allowed", 413: "too_large"})
+"""The codes of errors that the web framework raises itself; any other status below 500 is `invalid`."""
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An error as RFC 9457 shows it: `code` is stable and for programs, `detail` and `remedy` are for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    remedy: str = ""
+
+
+def problem(code: str, detail: str = "", remedy: str = "") -> Problem:
+    row = TABLE[code]
+    return Problem(f"urn:rollcall:problem:{code}", row.title, row.status, code, detail, remedy)
+
+
+def problem_of(error: RollcallError) -> Problem:
+    """What a caller is told of an error. One that is our own fault is told without its words."""
+    if TABLE[error.code].status == 500:
+        return problem("internal")
+    return problem(error.code, error.message, error.remedy)
+
+
+def problem_of_status(status: int, detail: str) -> Problem:
+    """What a caller is told of an error that the web framework found."""
+    return problem(OF_STATUS.get(status, Invalid.code if status < 500 else "internal"), detail)

@@ -1,0 +1,1 @@
+"""The WebSockets: they carry only what may be lost."""

@@ -1,0 +1,189 @@
+"""The stream: live frames and events for dashboards, and the original service's messages for its clients."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from starlette.websockets import WebSocket
+
+from control_plane.fanout import Lens, Mailbox
+from control_plane.feed import event_message
+from control_plane.plane import Plane
+from control_plane.store import events
+from control_plane.store.sites import DEFAULT_SITE, PlacedCamera
+from control_plane.ws.session import first_of, received, send, told_by_code
+from faces.errors import Invalid
+from faces.wire import WATCH_PROTOCOL, decode_text, encode_text
+
+PAGE = 200
+MOST_LENSES = 64
+LONGEST_MESSAGE = 4096
+
+
+class WatchCamera(msgspec.Struct, frozen=True, kw_only=True, tag="watch"):
+    """Up: send me this camera's frames."""
+
+    edge: str
+    camera: str
+
+
+class Unwatch(msgspec.Struct, frozen=True, kw_only=True, tag="unwatch"):
+    """Up: no more frames."""
+
+
+class FollowEvents(msgspec.Struct, frozen=True, kw_only=True, tag="events"):
+    """Up: send me all events behind position `after`, and those to come; null: those to come only."""
+
+    after: int | None = None
+
+
+class Cameras(msgspec.Struct, frozen=True, tag="cameras"):
+    """Down: which cameras there are; first of all, and whenever that changes."""
+
+    cameras: tuple[PlacedCamera, ...]
+
+
+Asked = WatchCamera | Unwatch | FollowEvents
+
+
+async def stream(websocket: WebSocket, plane: Plane) -> None:
+    """One watcher, from its handshake to its end. Whoever does not offer our subprotocol is the original's client."""
+    watcher: Watcher | OriginalWatcher
+    if WATCH_PROTOCOL in websocket.scope["subprotocols"]:
+        await websocket.accept(WATCH_PROTOCOL)
+        watcher = Watcher(websocket, plane)
+    else:
+        await websocket.accept()
+        watcher = OriginalWatcher(websocket, plane, websocket.query_params.get("camera"))
+    async with told_by_code(websocket):
+        await watcher.run()
+
+
+class OriginalWatcher:
+    """A client of the original: one JSON message a frame of one camera. What it sends is ignored."""
+
+    def __init__(self, websocket: WebSocket, plane: Plane, camera: str | None) -> None:
+        self._websocket = websocket
+        self._plane = plane
+        self._camera = camera
+        self._lens: Lens | None = None
+        self._wake = asyncio.Event()
+        self._mailbox = Mailbox(self._wake.set)
+
+    async def run(self) -> None:
+        try:
+            with self._plane.feed.listening(lambda _: self._choose()):
+                self._choose()
+                await first_of(self._pump(), self._ignore())
+        finally:
+            self._watch(None)
+
+    def _choose(self) -> None:
+        """Watch the camera asked for, else the first of the default site, as soon as there is one."""
+        cameras = self._plane.feed.news.cameras
+        fitting = (
+            c for c in cameras if (c.site_id == DEFAULT_SITE if self._camera is None else c.name == self._camera)
+        )
+        chosen = next(fitting, None)
+        self._watch(None if chosen is None else Lens(chosen.edge_id, chosen.name))
+
+    def _watch(self, lens: Lens | None) -> None:
+        if lens == self._lens:
+            return
+        if self._lens is not None:
+            self._plane.fanout.unwatch(self._mailbox, [self._lens])
+        if lens is not None:
+            self._plane.fanout.watch(self._mailbox, lens)
+        self._lens = lens
+
+    async def _pump(self) -> None:
+        while True:
+            self._wake.clear()
+            for frame in self._mailbox.take():
+                await send(self._websocket, frame.original)
+            await self._wake.wait()
+
+    async def _ignore(self) -> None:
+        while True:
+            await received(self._websocket)
+
+
+class Watcher:
+    """A dashboard: frames of the cameras it watches, newest wins, and events by cursor, none skipped."""
+
+    def __init__(self, websocket: WebSocket, plane: Plane) -> None:
+        self._websocket = websocket
+        self._plane = plane
+        self._lenses: set[Lens] = set()
+        self._cursor: int | None = None
+        self._cameras: tuple[PlacedCamera, ...] | None = None
+        self._wake = asyncio.Event()
+        self._mailbox = Mailbox(self._wake.set)
+
+    async def run(self) -> None:
+        try:
+            with self._plane.feed.listening(lambda _: self._wake.set()):
+                await first_of(self._pump(), self._listen())
+        finally:
+            self._plane.fanout.unwatch(self._mailbox, self._lenses)
+
+    async def _listen(self) -> None:
+        while True:
+            message = await received(self._websocket)
+            if len(message) > LONGEST_MESSAGE:
+                raise Invalid(f"a message is longer than {LONGEST_MESSAGE}")
+            asked: Asked = decode_text(message, Asked)  # type: ignore[arg-type]
+            if isinstance(asked, WatchCamera):
+                self._watch(Lens(asked.edge, asked.camera))
+            elif isinstance(asked, Unwatch):
+                self._plane.fanout.unwatch(self._mailbox, self._lenses)
+                self._lenses.clear()
+            else:
+                self._follow(asked.after)
+
+    def _watch(self, lens: Lens) -> None:
+        if len(self._lenses) >= MOST_LENSES:
+            raise Invalid(f"at most {MOST_LENSES} cameras are watched at once")
+        self._lenses.add(lens)
+        self._plane.fanout.watch(self._mailbox, lens)
+
+    def _follow(self, after: int | None) -> None:
+        head = self._plane.feed.news.head
+        self._cursor = head if after is None else min(max(after, 0), head)
+        self._wake.set()
+
+    async def _pump(self) -> None:
+        while True:
+            self._wake.clear()
+            await self._tell_cameras()
+            await self._tell_events()
+            for frame in self._mailbox.take():
+                await send(self._websocket, frame.packed)
+            if self._cursor is None or self._cursor >= self._plane.feed.news.head:
+                await self._wake.wait()
+
+    async def _tell_cameras(self) -> None:
+        cameras = self._plane.feed.news.cameras
+        if cameras != self._cameras:
+            self._cameras = cameras
+            await send(self._websocket, encode_text(Cameras(cameras)))
+
+    async def _tell_events(self) -> None:
+        """Send the next page of events, if there is one."""
+        cursor, news = self._cursor, self._plane.feed.news
+        if cursor is None or cursor >= news.head:
+            return
+        if cursor == news.fresh.after:
+            messages, upto = news.fresh.messages, news.fresh.upto
+        else:
+            messages, upto = await self._page(cursor, news.head)
+        for message in messages:
+            await send(self._websocket, message)
+        # The client may have asked for another place in the log meanwhile.
+        if self._cursor == cursor:
+            self._cursor = upto
+
+    async def _page(self, cursor: int, head: int) -> tuple[tuple[str, ...], int]:
+        found = await self._plane.read(lambda c: events.listing(c, after=cursor, limit=PAGE))
+        return tuple(event_message(e) for e in found), found[-1].position if found else head
