@@ -20,7 +20,7 @@ from jobs.broker import ENCODE, HOUSEKEEPING, WEBHOOKS, make_broker
 from jobs.config import Config
 from jobs.encode import Encoding
 from jobs.imports import Reading
-from jobs.sweep import Sweeper
+from jobs.sweep import Due, Send, Sweeper
 from jobs.webhooks import Delivering
 
 log = logging.getLogger("worker")
@@ -29,6 +29,8 @@ WEBHOOK_THREADS = 8
 ENCODE_LIMIT_MS = 120_000
 READ_LIMIT_MS = 3_600_000
 DELIVER_LIMIT_MS = 30_000
+STOP_MS = 10_000
+IDLE_MS = 100
 
 
 class Worker:
@@ -38,42 +40,46 @@ class Worker:
         self._database = Database(config.database_url, pool_size=config.worker_threads + WEBHOOK_THREADS + 4)
         blobs = BlobStore(config.data_dir / "blobs")
         engine = engines.load(config.engine, models=config.models, threads=config.threads)
-        self._broker = make_broker(config.broker_url)
-        actors = {
-            enrollments.due: self._actor(
-                "enroll", ENCODE, Encoding(self._database, blobs, engine, utcnow).run, ENCODE_LIMIT_MS
-            ),
-            imports.due: self._actor(
-                "read_archive", HOUSEKEEPING, Reading(self._database, blobs, utcnow).run, READ_LIMIT_MS
-            ),
-            webhooks.due: self._actor("deliver", WEBHOOKS, Delivering(self._database, utcnow).run, DELIVER_LIMIT_MS),
-        }
-        self._sweeper = Sweeper(self._database, {due: actor.send for due, actor in actors.items()}, utcnow)
-        # Queues and threads of their own, so that a hung receiver never delays an enrolment.
+        encoding = Encoding(self._database, blobs, engine, utcnow)
+        reading = Reading(self._database, blobs, utcnow)
+        delivering = Delivering(self._database, utcnow)
+        # A queue and threads of its own for each, so that a hung receiver never delays an enrolment.
         self._pools = [
-            dramatiq.Worker(self._broker, queues={queue}, worker_threads=threads, worker_timeout=100)
-            for queue, threads in ((ENCODE, config.worker_threads), (HOUSEKEEPING, 1), (WEBHOOKS, WEBHOOK_THREADS))
+            Pool(config.broker_url, ENCODE, "enroll", encoding.run, config.worker_threads, ENCODE_LIMIT_MS),
+            Pool(config.broker_url, HOUSEKEEPING, "read_archive", reading.run, 1, READ_LIMIT_MS),
+            Pool(config.broker_url, WEBHOOKS, "deliver", delivering.run, WEBHOOK_THREADS, DELIVER_LIMIT_MS),
         ]
+        due = (enrollments.due, imports.due, webhooks.due)
+        sends: dict[Due, Send] = {query: pool.actor.send for query, pool in zip(due, self._pools, strict=True)}
+        self._sweeper = Sweeper(self._database, sends, utcnow)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set; then finish what is under way."""
         for pool in self._pools:
-            pool.start()
+            pool.threads.start()
         log.info("worker ready")
         try:
             self._sweeper.run(stop)
         finally:
             for pool in self._pools:
-                pool.stop(timeout=10_000)
-            self._broker.close()
+                pool.threads.stop(timeout=STOP_MS)
+                pool.broker.close()
             self._database.close()
 
-    def _actor(self, name: str, queue: str, run: Callable[[str], None], limit_ms: int) -> dramatiq.Actor[[str], None]:
+
+class Pool:
+    """One actor on a queue of its own, with the threads that run it."""
+
+    def __init__(
+        self, broker_url: str | None, queue: str, name: str, run: Callable[[str], None], threads: int, limit_ms: int
+    ) -> None:
+        self.broker = make_broker(broker_url)
         # No retries by the broker: what is unfinished is due again when its lease runs out.
         declare = dramatiq.actor(
-            actor_name=name, queue_name=queue, broker=self._broker, max_retries=0, time_limit=limit_ms
+            actor_name=name, queue_name=queue, broker=self.broker, max_retries=0, time_limit=limit_ms
         )
-        return declare(run)
+        self.actor: dramatiq.Actor[[str], None] = declare(run)
+        self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=IDLE_MS)
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from faces.engine import load
 from faces.engine.images import load as load_image
 from faces.errors import RollcallError
 from rollcall import film, portraits
-from rollcall.feed import Feed, line
+from rollcall.feed import events, line
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, start_centre, start_edge
 
@@ -76,9 +76,8 @@ def _register(place: Place, filename: str, photo: bytes) -> str:
 
 def _watch(supervisor: Supervisor, place: Place, console: Console) -> Iterator[dict[str, Any]]:
     """Print and yield events until the camera's film is over and nothing more arrives."""
-    feed = Feed(place.url)
     ended_at: float | None = None
-    for event in feed.events():
+    for event in events(place.url):
         supervisor.check()
         if event is not None:
             console.print(line(event))
@@ -87,11 +86,10 @@ def _watch(supervisor: Supervisor, place: Place, console: Console) -> Iterator[d
             ended_at = ended_at or time.monotonic()
             if time.monotonic() - ended_at > QUIET_AFTER_S:
                 break
-    feed.close()
 
 
-def _summarise(console: Console, events: list[dict[str, Any]], place: Place) -> None:
-    decisions = [e for e in events if e.get("status")]
+def _summarise(console: Console, seen: list[dict[str, Any]], place: Place) -> None:
+    decisions = [e for e in seen if e.get("status")]
     passes = [e for e in decisions if e["status"] == "PASS" and e["name"] == PERSON]
     wrong = [e for e in decisions if e["status"] == "PASS" and e["name"] != PERSON]
     rejects = [e for e in decisions if e["status"] == "REJECT"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -17,32 +18,26 @@ from faces.wire import WATCH_PROTOCOL
 PROTOCOL = Subprotocol(WATCH_PROTOCOL)
 
 
-class Feed:
-    """One connection to `/ws/face-stream` that asks for events. `None` from `events` means: nothing just now."""
+def events(base_url: str, *, after: int = 0, every_s: float = 0.2) -> Iterator[dict[str, Any] | None]:
+    """Events after a position in order, as they come; ends when the connection does.
 
-    def __init__(self, base_url: str, *, after: int = 0) -> None:
-        url = base_url.replace("http", "ws", 1) + "/ws/face-stream"
-        self._cursor = after
-        self._socket: ClientConnection = connect(url, subprotocols=[PROTOCOL], compression=None, max_size=None)
-        self._socket.send(json.dumps({"type": "events", "after": after}))
+    `None` says that there is nothing just now, so that the caller can look after other things.
+    """
+    url = base_url.replace("http", "ws", 1) + "/ws/face-stream"
+    with connect(url, subprotocols=[PROTOCOL], compression=None, max_size=None) as socket:
+        socket.send(json.dumps({"type": "events", "after": after}))
+        with suppress(ConnectionClosed):
+            while True:
+                yield _next(socket, every_s)
 
-    def events(self, *, every_s: float = 0.2) -> Iterator[dict[str, Any] | None]:
-        """Events in order as they come; ends when the connection does."""
-        while True:
-            try:
-                message = self._socket.recv(timeout=every_s)
-            except TimeoutError:
-                yield None
-                continue
-            except ConnectionClosed:
-                return
-            if isinstance(message, str):
-                told = json.loads(message)
-                if told.get("type") == "event":
-                    yield told
 
-    def close(self) -> None:
-        self._socket.close()
+def _next(socket: ClientConnection, timeout_s: float) -> dict[str, Any] | None:
+    try:
+        message = socket.recv(timeout=timeout_s)
+    except TimeoutError:
+        return None
+    told: dict[str, Any] = json.loads(message) if isinstance(message, str) else {}
+    return told if told.get("type") == "event" else None
 
 
 STYLES = {"PASS": "bold green", "REJECT": "bold red"}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 
 import requests
 from rich.console import Console
+from websockets.exceptions import WebSocketException
 
-from rollcall.feed import Feed, line
+from rollcall.feed import events, line
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, start_centre, start_edge
 
@@ -30,16 +32,13 @@ def run(place: Place, settings: Mapping[str, str], console: Console) -> None:
 
 def _follow(supervisor: Supervisor, place: Place, console: Console, cursor: int) -> int:
     """Print events until the connection ends; returns how far it got."""
-    try:
-        feed = Feed(place.url, after=cursor)
-    except OSError:
-        supervisor.check()
-        return cursor
-    for event in feed.events():
-        supervisor.check()
-        if event is not None:
-            console.print(line(event))
-            cursor = event["position"]
+    supervisor.check()
+    with suppress(OSError, WebSocketException):
+        for event in events(place.url, after=cursor):
+            supervisor.check()
+            if event is not None:
+                console.print(line(event))
+                cursor = event["position"]
     return cursor
 
 
