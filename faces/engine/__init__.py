@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from faces.encoding import SFACE, Matrix
+from faces.encoding import FACE_RECOGNITION, FACE_RECOGNITION_BGR, SFACE, Matrix
 from faces.errors import SettingError
 from faces.face import Face, Picture
 
-ENGINES = (SFACE,)
+ENGINES = (SFACE, FACE_RECOGNITION, FACE_RECOGNITION_BGR)
 
-# OpenCV reads this limit when it is first imported, which is never before this package. It is the second lock:
-# `images.load` checks a file's header before OpenCV sees it.
+YUNET, HOG = DETECTORS = ("yunet", "hog")
+"""What finds the faces for a `face_recognition` engine. The `sface` engine has YuNet only."""
+
+# OpenCV reads this limit when it is first imported. It is the second lock: `images.load` checks a file's header before
+# OpenCV sees it.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "100000000")
 
 
@@ -52,13 +55,20 @@ class Engine(Protocol):
         """How sharp the aligned face is, 0 (no edges at all) to 1."""
 
 
-def load(name: str = SFACE, *, models: Path | None = None, threads: int = 1) -> Engine:
+def load(name: str = SFACE, *, models: Path | None = None, threads: int = 1, detector: str = YUNET) -> Engine:
     """Load an engine by name. `models` is a folder whose weight files are used instead of the installed ones.
 
     Raises SettingError for an unknown name and ModelFileError for a missing or altered weight file.
     """
+    if name not in ENGINES:
+        raise SettingError(f"ENGINE: there is no engine {name!r}", remedy=f"Use one of: {', '.join(ENGINES)}.")
+    if detector not in DETECTORS or (name == SFACE and detector != YUNET):
+        remedy = f"Use {YUNET}, or {HOG} with the engine {FACE_RECOGNITION} or {FACE_RECOGNITION_BGR}."
+        raise SettingError(f"DETECTOR: the engine {name} has no detector {detector!r}", remedy=remedy)
     if name == SFACE:
         from faces.engine.sface import SFaceEngine
 
         return SFaceEngine.load(models=models, threads=threads)
-    raise SettingError(f"ENGINE: there is no engine {name!r}", remedy=f"Use one of: {', '.join(ENGINES)}.")
+    from faces.engine.resnet import ResNetEngine
+
+    return ResNetEngine.load(name, models=models, threads=threads, detector=detector)

