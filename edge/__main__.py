@@ -94,17 +94,17 @@ class Edge:
         self._syncer = Syncer(
             ControlPlane(config.control_plane_url, key), self._replica, _hello(config, engine), self._poster.hurry
         )
-        syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
+        self._syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
         self._link = Link(
             link_url(config.control_plane_url),
             headers(key),
-            hinted=syncing.hurry,
+            hinted=self._syncing.hurry,
             status=self._status,
             quality=config.ws_jpeg_quality,
         )
         self._gate = Gate(config.webhook_url) if config.webhook_url else None
         self._viewers: list[Viewer] = []
-        self._parts: list[Part] = [syncing, self._poster, self._link]
+        self._parts: list[Part] = [self._syncing, self._poster, self._link]
         if self._gate:
             self._parts.append(self._gate)
         self._add_viewers()

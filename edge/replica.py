@@ -39,6 +39,21 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Row).decode
 
 
+class _Unreadable(Exception):
+    """The file is there, and is not what was written."""
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Tell a damaged file from one that cannot be read now: locked, or on a disk that fails."""
+    try:
+        yield
+    except sqlite3.OperationalError:
+        raise
+    except (sqlite3.DatabaseError, ValueError) as error:
+        raise _Unreadable(str(error)) from error
+
+
 class Replica:
     """Opens the copy on disk, so that recognition starts with no control plane in reach."""
 
@@ -48,24 +63,24 @@ class Replica:
         self._model = model
         try:
             self._open()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
+        except _Unreadable as error:
             self._discard(error)
 
     def _open(self) -> None:
         self._db = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
+        self._db.text_factory = lambda text: text.decode("utf-8", "replace")
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
-                self._db.execute(f"PRAGMA {pragma}")
-            self._db.executescript(_SCHEMA)
-            self._load()
-        except sqlite3.DatabaseError:
+            with _reading():
+                for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
+                    self._db.execute(f"PRAGMA {pragma}")
+                self._db.executescript(_SCHEMA)
+                self._load()
+        except BaseException:
             self._db.close()
             raise
 
     def _discard(self, error: Exception) -> None:
-        """A file that SQLite cannot read holds nothing to keep: the control plane has it all."""
+        """A file that cannot be read holds nothing to keep: the control plane has it all."""
         log.error("the galleries on disk cannot be read (%s): starting over", error)
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
@@ -77,10 +92,9 @@ class Replica:
     def verify(self) -> None:
         """Recompute every checksum from the rows on disk. A damaged copy keeps its sound rows and starts over."""
         try:
-            self._load()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
+            with _reading():
+                self._load()
+        except _Unreadable as error:
             self._db.close()
             self._discard(error)
 
@@ -92,7 +106,9 @@ class Replica:
         )
 
     def _loaded(self, gallery: str, name: str, kind: Kind, position: Position) -> Held:
-        stored = self._db.execute("SELECT kind, id, hash, body FROM rows WHERE gallery = ?", (gallery,))
+        stored = self._db.execute(
+            "SELECT kind, id, CAST(hash AS INTEGER), CAST(body AS BLOB) FROM rows WHERE gallery = ?", (gallery,)
+        )
         rows: list[Row] = []
         total = 0
         sound = True

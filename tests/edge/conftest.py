@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -137,6 +139,7 @@ class Plane:
         self.headers: list[dict[str, str]] = []
         self.refuse: Callable[[Event], str | None] = lambda event: None
         self.fail: Callable[[str], tuple[int, str, bytes] | None] = lambda path: None
+        self.connections: set[socket.socket] = set()
         self._port = 0
         self.start()
 
@@ -152,6 +155,9 @@ class Plane:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._thread.join()
 
     @property
@@ -199,6 +205,16 @@ class Plane:
 class _Handler(BaseHTTPRequestHandler):
     plane: Plane
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+
+    def setup(self) -> None:
+        super().setup()
+        self.plane.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.plane.connections.discard(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
 
     def _respond(self) -> None:
         url = urlsplit(self.path)

@@ -1,0 +1,231 @@
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.camera import Camera, Change, Notice, redact
+from edge.config import Loop, Pace
+from edge.frames import Frame
+from faces.engine import images
+from faces.errors import SettingError
+
+FPS = 29.97
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[Camera], Camera]]:
+    started: list[tuple[Camera, threading.Thread]] = []
+
+    def run(camera: Camera) -> Camera:
+        thread = threading.Thread(target=camera.run)
+        thread.start()
+        started.append((camera, thread))
+        return camera
+
+    yield run
+    for camera, thread in started:
+        camera.stop()
+        thread.join(15)
+        assert not thread.is_alive()
+
+
+Run = Callable[[Camera], Camera]
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        (0, "0"),
+        ("films/stage.mp4", "films/stage.mp4"),
+        ("rtsp://cam/stream", "rtsp://cam/stream"),
+        ("rtsp://user:secret@cam:554/stream", "rtsp://cam:554/stream"),
+        ("rtsp://u:secret@ss:w#rd?@host/", "rtsp://host/"),
+        ("http://cam/video?user=u&password=secret", "http://cam/video"),
+        ("http://cam/video#secret", "http://cam/video"),
+        ("rtsp:/user:secret@cam/stream", "cam/stream"),
+    ],
+)
+def test_a_source_is_shown_without_its_password(source: int | str, shown: str) -> None:
+    assert redact(source) == shown
+
+
+def test_every_frame_of_a_file_comes_in_order_at_its_own_time(data: Path, running: Run) -> None:
+    before = datetime.now(UTC)
+    camera = running(Camera("stage", str(data / "video" / "stage.mp4"), Pace.EVERY_FRAME))
+    frames: list[Frame] = []
+    while isinstance(item := camera.next(10), Frame):
+        frames.append(item)
+    assert isinstance(item, Notice)
+    assert item.change is Change.END
+    assert [frame.number for frame in frames] == list(range(275))
+    first, last = frames[0], frames[-1]
+    assert last.moment - first.moment == pytest.approx(274 / FPS, abs=0.01)
+    assert (last.captured_at - first.captured_at).total_seconds() == pytest.approx(274 / FPS, abs=0.01)
+    assert before <= first.captured_at <= datetime.now(UTC)
+    assert (first.camera, first.size, camera.size, first.picture.dtype) == ("stage", (640, 360), (640, 360), np.uint8)
+    assert not camera.up
+
+
+def test_pictures_are_rgb(data: Path, running: Run) -> None:
+    camera = running(Camera("stage", str(data / "video" / "stage.mp4"), Pace.EVERY_FRAME))
+    frame = camera.next(10)
+    assert isinstance(frame, Frame)
+    red, _, blue = frame.picture.reshape(-1, 3).mean(axis=0)
+    assert red > blue + 10, "a stage in warm light"
+
+
+def test_a_file_waits_for_whoever_takes_every_frame(data: Path, running: Run, until: Callable[..., None]) -> None:
+    camera = running(Camera("stage", str(data / "video" / "stage.mp4"), Pace.EVERY_FRAME))
+    until(lambda: camera._number >= 2)
+    time.sleep(0.05)
+    assert camera._number == 2, "one is offered, one is ready"
+
+
+def test_a_file_in_real_time_gives_the_newest_frame_to_a_slow_reader(data: Path, running: Run) -> None:
+    camera = running(Camera("stage", str(data / "video" / "stage.mp4")))
+    first = camera.next(10)
+    time.sleep(0.3)
+    second, third = camera.next(10), camera.next(10)
+    assert isinstance(first, Frame)
+    assert isinstance(second, Frame)
+    assert isinstance(third, Frame)
+    assert second.number - first.number == pytest.approx(0.3 * FPS, abs=3)
+    assert third.number == second.number + 1
+    assert abs(second.moment - time.monotonic()) < 0.1
+
+
+def test_a_loop_goes_on_in_time_and_number(data: Path, running: Run) -> None:
+    camera = running(Camera("signer", str(data / "video" / "signer-2.mkv"), Pace.EVERY_FRAME, Loop.LOOP))
+    frames = [camera.next(10) for _ in range(120)]
+    numbers = [frame.number for frame in frames if isinstance(frame, Frame)]
+    moments = [frame.moment for frame in frames if isinstance(frame, Frame)]
+    assert numbers == list(range(120)), "the film has 52 frames"
+    assert np.diff(moments).min() > 0
+
+
+def test_a_missing_file_stops_the_start() -> None:
+    with pytest.raises(SettingError, match=r"VIDEO_SOURCE: there is no file films/none\.mp4"):
+        Camera("stage", "films/none.mp4")
+
+
+@pytest.mark.parametrize("name", ["noise.mp4", "-i.mp4", "concat:a|b.mp4"])
+def test_a_file_that_is_no_film_is_lost_and_ends(tmp_path: Path, running: Run, name: str) -> None:
+    (tmp_path / name).write_bytes(b"no film at all" * 100)
+    camera = running(Camera("stage", str(tmp_path / name)))
+    lost, end = camera.next(10), camera.next(10)
+    assert isinstance(lost, Notice)
+    assert isinstance(end, Notice)
+    assert (lost.change, lost.reason, end.change) == (Change.LOST, "the file cannot be read", Change.END)
+
+
+class NetworkCamera:
+    """A camera that speaks motion JPEG over HTTP, and can be unplugged. Each picture is of one grey, ever brighter."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        self.url = f"http://user:secret@127.0.0.1:{self.port}/video.mjpg?token=secret"
+        self.grey = 0
+        self.plugged = False
+        self.plug()
+
+    def plug(self) -> None:
+        camera = self
+        self.plugged = True
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                try:
+                    while camera.plugged:
+                        camera.grey += 1
+                        jpeg = images.jpeg(np.full((120, 160, 3), camera.grey % 256, np.uint8), 95)
+                        self.wfile.write(
+                            b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
+                        )
+                        self.wfile.write(jpeg + b"\r\n")
+                        time.sleep(0.01)
+                except OSError:
+                    pass
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def unplug(self) -> None:
+        if self.plugged:
+            self.plugged = False
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+
+
+@pytest.fixture
+def network_camera() -> Iterator[NetworkCamera]:
+    camera = NetworkCamera()
+    yield camera
+    camera.unplug()
+
+
+def next_notice(camera: Camera) -> Notice:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        item = camera.next(1)
+        if isinstance(item, Notice):
+            return item
+    raise AssertionError("no notice came")
+
+
+def test_a_camera_that_is_lost_says_so_once_and_never_gives_an_old_frame(
+    network_camera: NetworkCamera,
+    running: Run,
+    until: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.INFO)
+    camera = running(Camera("door", network_camera.url))
+    frame = camera.next(20)
+    assert isinstance(frame, Frame)
+    assert frame.size == (160, 120)
+    assert abs((datetime.now(UTC) - frame.captured_at).total_seconds()) < 5
+    # A frame waits that nobody takes: it is old once the camera is lost.
+    until(lambda: camera._pending)
+    network_camera.unplug()
+    until(lambda: camera._lost)
+    lost = camera.next(20)
+    assert isinstance(lost, Notice)
+    assert lost.change is Change.LOST
+    assert camera.next(0.5) is None, "lost is said once, however often it is tried again"
+    network_camera.grey = 150
+    network_camera.plug()
+    back = next_notice(camera)
+    assert back.change is Change.BACK
+    frame = camera.next(10)
+    assert isinstance(frame, Frame)
+    assert frame.captured_at > lost.at
+    assert frame.picture.mean() > 140, "a frame from before would be darker"
+    assert "secret" not in caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_camera_that_never_was_there_is_lost(running: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    camera = running(Camera("door", f"http://127.0.0.1:{port}/video"))
+    notice = next_notice(camera)
+    assert (notice.change, notice.reason) == (Change.LOST, "it cannot be opened")
+    assert not camera.up

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from edge import gate as gates
+from edge.gate import Gate
+from faces.events import Event, Status, uuid7
+
+NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
+
+
+def passed(number: int) -> Event:
+    return Event(
+        id=uuid7(NOON, number.to_bytes(10, "big")),
+        camera="door",
+        captured_at=NOON,
+        status=Status.PASS,
+        name=f"Ada {number}",
+        distance=0.312345,
+    )
+
+
+class Receiver:
+    """A gate's own server; answers when `open` is set."""
+
+    def __init__(self) -> None:
+        self.posts: list[dict[str, Any]] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.status = 200
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.posts.append(json.loads(body))
+                receiver.open.wait(20)
+                self.send_response(receiver.status)
+                self.send_header("Content-Length", "0")
+                self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}/face-event?token=secret"
+        self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def close(self) -> None:
+        self.open.set()
+        self.server.shutdown()
+        self._thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def gate(receiver: Receiver) -> Iterator[Gate]:
+    gate = Gate(receiver.url)
+    thread = threading.Thread(target=gate.run)
+    thread.start()
+    yield gate
+    receiver.open.set()
+    gate.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_a_pass_is_posted_as_the_original_did(gate: Gate, receiver: Receiver, until: Callable[..., None]) -> None:
+    gate.offer(passed(1))
+    until(lambda: receiver.posts)
+    assert receiver.posts == [{"name": "Ada 1", "distance": 0.3123, "timestamp": int(NOON.timestamp())}]
+
+
+def test_a_hung_gate_holds_up_nobody_and_is_given_the_newest(
+    gate: Gate, receiver: Receiver, until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.open.clear()
+    gate.offer(passed(0))
+    until(lambda: len(receiver.posts) == 1)
+    began = time.monotonic()
+    for number in range(1, 101):
+        gate.offer(passed(number))
+    assert time.monotonic() - began < 1
+    receiver.open.set()
+    until(lambda: len(receiver.posts) == 1 + gates.WAITING)
+    assert [post["name"] for post in receiver.posts[1:]] == [f"Ada {n}" for n in range(101 - gates.WAITING, 101)]
+    assert "does not keep up" in caplog.text
+
+
+def test_a_decision_that_waited_too_long_opens_nothing(
+    gate: Gate, receiver: Receiver, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.open.clear()
+    gate.offer(passed(1))
+    until(lambda: len(receiver.posts) == 1)
+    gate.offer(passed(2))
+    monkeypatch.setattr(gates, "MAX_AGE_S", 0.0)
+    receiver.open.set()
+    until(lambda: gate._waiting.empty())
+    monkeypatch.setattr(gates, "MAX_AGE_S", 10.0)
+    gate.offer(passed(3))
+    until(lambda: len(receiver.posts) == 2)
+    assert [post["name"] for post in receiver.posts] == ["Ada 1", "Ada 3"]
+
+
+@pytest.mark.parametrize("status", [302, 500])
+def test_a_refusal_is_logged_without_the_address_and_not_followed(
+    gate: Gate, receiver: Receiver, until: Callable[..., None], caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    receiver.status = status
+    gate.offer(passed(1))
+    until(lambda: f"answered {status}" in caplog.text)
+    assert len(receiver.posts) == 1
+    assert "secret" not in caplog.text
+
+
+def test_a_gate_that_is_away_is_logged_without_the_address(
+    until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    gate = Gate("http://user:secret@127.0.0.1:9/")
+    gate.offer(passed(1))
+    gate.stop()
+    gate.run()
+    assert "cannot be reached" in caplog.text
+    assert "secret" not in caplog.text

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge.__main__ import Edge, described
+from edge.config import Config
+from edge.spool import Spool
+from faces.engine import Engine
+from faces.events import Event, EventKind, Status, uuid7
+from faces.gallery import Row
+
+ROOT = Path(__file__).parents[2]
+NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
+ID = uuid7(NOON, bytes(10))
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (
+            Event(
+                id=ID,
+                camera="front door",
+                captured_at=NOON,
+                track=3,
+                status=Status.PASS,
+                identity_id="i1",
+                name="Ada Lovelace",
+                distance=0.41234,
+                runner_up_distance=0.8,
+                threshold=0.45,
+                thumbnail=b"jpeg",
+            ),
+            'PASS camera="front door" at=2025-06-01T12:00:00.000+00:00 name="Ada Lovelace" identity=i1 track=3 '
+            f"distance=0.4123 runner_up=0.8000 threshold=0.4500 event={ID}",
+        ),
+        (
+            Event(id=ID, camera="door", captured_at=NOON, status=Status.REJECT, name='a"b\x1b[2J\u202e\n'),
+            rf'REJECT camera=door at=2025-06-01T12:00:00.000+00:00 name="a\u0022b\u001b[2J\u202e\u000a" event={ID}',
+        ),
+        (
+            Event(id=ID, kind=EventKind.CAMERA_LOST, camera="door", captured_at=NOON, reason="it stopped"),
+            f'camera_lost camera=door at=2025-06-01T12:00:00.000+00:00 reason="it stopped" event={ID}',
+        ),
+    ],
+)
+def test_an_event_is_one_line_that_no_name_can_break(event: Event, line: str) -> None:
+    assert described(event) == line
+
+
+@pytest.fixture
+def gate_posts() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    posts: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            posts.append(msgspec.json.decode(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", posts
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def settings(plane: Any, tmp_path: Path, film: Path, **more: str) -> Config:
+    return Config.read(
+        {
+            "CONTROL_PLANE_URL": plane.url,
+            "DATA_DIR": str(tmp_path / "edge-data"),
+            "VIDEO_SOURCE": str(film),
+            "VIDEO_PACE": "every_frame",
+            "EXIT_AT_END": "true",
+            "COOLDOWN": "1",
+            "CAMERA": "stage",
+            **more,
+        }
+    )
+
+
+def names(events: list[Event]) -> set[str | None]:
+    return {event.name for event in events if event.status is Status.PASS}
+
+
+def test_from_a_file_to_the_control_plane_and_the_gate(
+    plane: Any,
+    people: list[Row],
+    gate_posts: tuple[str, list[dict[str, Any]]],
+    engine: Engine,
+    data: Path,
+    tmp_path: Path,
+) -> None:
+    plane.galleries["g1"].change(people)
+    url, posts = gate_posts
+    Edge(settings(plane, tmp_path, data / "video" / "stage.mp4", WEBHOOK_URL=url), engine).run()
+    events = list(plane.events.values())
+    assert names(events) >= {"Lin-Manuel Miranda", "Barack Obama"}
+    assert {event.camera for event in events} == {"stage"}
+    assert {event.gallery_revision for event in events} == {1}, "the file waited for the gallery"
+    passes = [event for event in events if event.status is Status.PASS]
+    assert [post["name"] for post in posts] == [event.name for event in passes]
+
+
+def test_with_no_control_plane_it_recognises_from_its_disk_and_delivers_later(
+    plane: Any,
+    people: list[Row],
+    gate_posts: tuple[str, list[dict[str, Any]]],
+    engine: Engine,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plane.galleries["g1"].change(people)
+    Edge(settings(plane, tmp_path, data / "video" / "signer-2.mkv"), engine).run()
+    plane.stop()
+    known = len(plane.events)
+    url, posts = gate_posts
+    monkeypatch.setattr("edge.__main__.DRAIN_S", 0.0)
+    Edge(settings(plane, tmp_path, data / "video" / "stage.mp4", WEBHOOK_URL=url), engine).run()
+    assert {post["name"] for post in posts} >= {"Lin-Manuel Miranda", "Barack Obama"}
+    spool = Spool(tmp_path / "edge-data" / "spool.db")
+    waiting = len(spool)
+    spool.close()
+    assert waiting >= len(posts)
+    plane.start()
+    monkeypatch.setattr("edge.__main__.DRAIN_S", 30.0)
+    Edge(settings(plane, tmp_path, data / "video" / "signer-2.mkv"), engine).run()
+    assert len(plane.events) >= known + waiting
+    assert names(list(plane.events.values())) >= {"Lin-Manuel Miranda", "Barack Obama"}
+
+
+def test_somebody_enrolled_while_it_runs_passes(
+    plane: Any, people: list[Row], engine: Engine, data: Path, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    config = settings(plane, tmp_path, data / "video" / "stage.mp4", VIDEO_LOOP="loop", EXIT_AT_END="false")
+    edge = Edge(config, engine)
+    running = threading.Thread(target=edge.run)
+    running.start()
+    until(lambda: plane.events, 20)
+    assert names(list(plane.events.values())) == set()
+    plane.galleries["g1"].change(people)
+    # What the link would do by a hint: the small control plane of this test has none.
+    edge._syncing.hurry()
+    until(lambda: "Lin-Manuel Miranda" in names(list(plane.events.values())), 20)
+    edge.stop()
+    running.join(20)
+    assert not running.is_alive()
+
+
+def start(tmp_path: Path, **environ: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "edge"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_wrong_setting_ends_it_with_a_message(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("SCALE=2 # too much\n")
+    process = start(tmp_path)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "SCALE is not a number from 0.05 to 1" in said
+    assert "Traceback" not in said
+
+
+def test_it_ends_when_told_to(plane: Any, data: Path, tmp_path: Path) -> None:
+    process = start(
+        tmp_path, CONTROL_PLANE_URL=plane.url, VIDEO_SOURCE=str(data / "video" / "signer-1.mkv"), VIDEO_LOOP="loop"
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if " REJECT " in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    rest = process.stdout.read()
+    process.stdout.close()
+    assert process.wait(20) == 0
+    assert "Traceback" not in rest
+    assert (tmp_path / "edge-data" / "edge-id").is_file()
+    assert (tmp_path / "edge-data").stat().st_mode & 0o077 == 0, "templates are for nobody else's eyes"

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from edge.plane import ControlPlane, OutOfReach, Unanswered, edge_id
+from faces import wire
+from faces.errors import Compacted, Invalid, RollcallError
+from faces.gallery import IdentityRow
+from faces.wire import Hello, Position
+
+EDGE = UUID("01a20385-69a6-79a7-a658-6892c91e52d2")
+HELLO = Hello(name="gate", version="1", engine="sface", cameras=["door"])
+
+
+@pytest.fixture
+def client(plane: Any) -> Any:
+    client = ControlPlane(plane.url, EDGE)
+    yield client
+    client.close()
+
+
+def test_an_edge_s_id_is_made_once(tmp_path: Path) -> None:
+    made = edge_id(tmp_path / "edge-id")
+    assert edge_id(tmp_path / "edge-id") == made
+    assert made != edge_id(tmp_path / "another")
+
+
+def test_a_file_that_holds_no_id_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "edge-id").write_text("front door\n")
+    with pytest.raises(Invalid, match="does not hold a UUID"):
+        edge_id(tmp_path / "edge-id")
+
+
+def test_every_request_names_the_edge_and_its_wire(plane: Any, client: ControlPlane) -> None:
+    assert client.hello(HELLO).edge_id == str(EDGE)
+    client.followed()
+    for headers in plane.headers:
+        assert (headers[wire.EDGE_HEADER], headers[wire.WIRE_HEADER]) == (str(EDGE), "1")
+
+
+def test_a_gallery_comes_as_changes_and_as_a_snapshot(plane: Any, client: ControlPlane) -> None:
+    ada = IdentityRow("i1", "Ada")
+    plane.galleries["g1"].change([ada])
+    assert client.changes("g1", 0).put == [ada]
+    assert client.snapshot("g1") == (plane.galleries["g1"].position, [ada])
+
+
+def test_compacted_changes_are_told_from_other_refusals(plane: Any, client: ControlPlane) -> None:
+    plane.galleries["g1"].compacted_to = 5
+    with pytest.raises(Compacted):
+        client.changes("g1", 4)
+
+
+PROBLEM = b'{"code": "wire_version", "title": "Too new", "detail": "Upgrade the control plane."}'
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "said"),
+    [
+        ((500, "text/plain", b"oops"), Unanswered, "answered 500"),
+        ((426, "application/problem+json", PROBLEM), Unanswered, "wire_version: Upgrade the control plane."),
+        ((400, "application/problem+json", b"{"), Unanswered, "answered 400"),
+        ((302, "text/html", b""), Unanswered, "answered 302"),
+        ((200, "text/html", b"<html>Please log in</html>"), Invalid, "something else than a control plane"),
+        ((200, wire.MSGPACK, b"\xc1"), Invalid, "not a"),
+    ],
+)
+def test_an_answer_that_is_none_is_an_error_of_ours(
+    plane: Any, client: ControlPlane, answer: tuple[int, str, bytes], error: type[RollcallError], said: str
+) -> None:
+    plane.fail = lambda path: answer
+    with pytest.raises(error, match=said):
+        client.followed()
+
+
+def test_a_snapshot_cut_short_is_refused(plane: Any, client: ControlPlane) -> None:
+    whole = b"".join(
+        wire.pack_rows(wire.SnapshotHead(gallery="g1", position=Position(1, 1), rows=2), [IdentityRow("i", "A")])
+    )
+    plane.fail = lambda path: (200, wire.MSGPACK, whole)
+    with pytest.raises(Invalid, match="incomplete"):
+        client.snapshot("g1")
+
+
+def test_no_answer_is_told_without_the_address(plane: Any) -> None:
+    plane.stop()
+    client = ControlPlane(plane.url.replace("//", "//user:secret@"), EDGE)
+    with pytest.raises(OutOfReach) as raised:
+        client.followed()
+    client.close()
+    assert "secret" not in raised.value.message
+    plane.start()

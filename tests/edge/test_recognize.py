@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.camera import Camera, Notice
+from edge.config import Pace
+from edge.decide import Held, Thresholds
+from edge.frames import Frame
+from edge.recognize import Policy, Recognizer
+from faces.encoding import Matrix
+from faces.engine import Engine, images
+from faces.events import Event, Status
+from faces.face import Face, Picture
+from faces.gallery import Gallery, Key, Row
+from faces.wire import Position
+
+MIRANDA, LACAMOIRE, OBAMA = "Lin-Manuel Miranda", "Alex Lacamoire", "Barack Obama"
+POLICY = Policy(0.5, 1.0, Thresholds(accept=0.45, named=0.6))
+NOBODY: tuple[Held, ...] = ()
+
+
+def frames_of(path: Path) -> list[Frame]:
+    """Every frame of a film."""
+    camera = Camera("stage", str(path), Pace.EVERY_FRAME)
+    thread = threading.Thread(target=camera.run)
+    thread.start()
+    frames = []
+    while not isinstance(item := camera.next(10), Notice):
+        assert item is not None
+        frames.append(item)
+    thread.join()
+    return frames
+
+
+@pytest.fixture(scope="module")
+def stage(data: Path) -> list[Frame]:
+    return frames_of(data / "video" / "stage.mp4")
+
+
+def play(recognizer: Recognizer, frames: Sequence[Frame], held: Sequence[Held]) -> list[tuple[int, Event]]:
+    """The events of these frames, each with the number of the frame it came at."""
+    return [(frame.number, event) for frame in frames for event in recognizer.look(frame, held).events]
+
+
+def passes(events: Sequence[tuple[int, Event]]) -> list[tuple[int, str | None]]:
+    return [(number, event.name) for number, event in events if event.status is Status.PASS]
+
+
+@pytest.fixture
+def recognizer(engine: Engine) -> Recognizer:
+    return Recognizer(engine, "stage", POLICY, os.urandom)
+
+
+def test_the_people_of_the_film_pass_and_nobody_else(
+    recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    events = play(recognizer, stage, held)
+    found = passes(events)
+    for number, name in found:
+        assert name in expected(number)
+    assert {name for number, name in found if number >= 82} == {MIRANDA, OBAMA}
+    on_stage = [number for number, name in found if name == MIRANDA and number >= 82]
+    # COOLDOWN is one second, and the film has 29.97 frames in one.
+    assert np.diff(on_stage).tolist() == [30] * (len(on_stage) - 1)
+    assert on_stage[0] <= 82 + 15, "half a second"
+    assert len(on_stage) >= 4
+    strangers = [event.distance for number, event in events if number > 211 and event.status is Status.REJECT]
+    assert len(strangers) >= 4
+    assert min(distance for distance in strangers if distance is not None) > 0.6, "nobody in the audience comes near"
+
+
+def expected(number: int) -> tuple[str, ...]:
+    """Whom a frame of the film shows."""
+    if number < 20:
+        return (MIRANDA, LACAMOIRE)
+    if number < 82:
+        return ()
+    return (MIRANDA,) if number < 211 else (OBAMA,)
+
+
+@pytest.mark.parametrize("first", [212, 213, 214])
+def test_a_small_turned_face_passes_from_whatever_frame_the_track_begins(
+    recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...], first: int
+) -> None:
+    found = passes(play(recognizer, stage[first:], held))
+    assert {name for _, name in found} == {OBAMA}
+    assert found[0][0] <= first + 15, "half a second"
+
+
+def test_a_cut_begins_new_tracks(recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]) -> None:
+    before = play(recognizer, stage[180:211], held)
+    after = play(recognizer, stage[211:], held)
+    assert not {event.track for _, event in before} & {event.track for _, event in after}
+
+
+def test_a_stranger_is_one_reject_a_track(engine: Engine, data: Path, held: tuple[Held, ...]) -> None:
+    recognizer = Recognizer(engine, "stage", POLICY, os.urandom)
+    events = play(recognizer, frames_of(data / "video" / "signer-1.mkv"), held)
+    assert [event.status for _, event in events] == [Status.REJECT]
+    assert events[0][1].name is None
+    assert recognizer.conclude() == []
+
+
+def test_without_galleries_everybody_is_a_stranger(recognizer: Recognizer, stage: list[Frame]) -> None:
+    events = play(recognizer, stage[82:130], NOBODY)
+    assert [(event.status, event.distance, event.gallery_id) for _, event in events] == [(Status.REJECT, None, None)]
+
+
+def test_somebody_enrolled_while_standing_there_passes_at_once(
+    recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    assert passes(play(recognizer, stage[82:130], NOBODY)) == []
+    assert passes(play(recognizer, stage[130:135], held))[0] == (130, MIRANDA)
+
+
+def test_somebody_erased_gives_no_further_pass_and_no_name(
+    recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    assert passes(play(recognizer, stage[82:130], held))
+    (gallery,) = held
+    without = (replace(gallery, gallery=gallery.gallery.changed((), [Key("identity", MIRANDA.lower())])),)
+    for frame in stage[130:210]:
+        sight = recognizer.look(frame, without)
+        assert all(event.status is not Status.PASS for event in sight.events)
+        assert all(seen.name != MIRANDA for seen in sight.seen)
+
+
+def test_the_stream_names_a_face_once_it_is_sure(
+    recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    first = recognizer.look(stage[82], held).seen[0]
+    assert (first.status, first.name) == (Status.REJECT, None)
+    play(recognizer, stage[83:100], held)
+    seen = recognizer.look(stage[100], held).seen[0]
+    assert (seen.status, seen.name) == (Status.PASS, MIRANDA)
+    assert seen.distance is not None
+    assert seen.distance <= 0.45
+
+
+def test_an_event_says_what_decided_it(recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]) -> None:
+    ((number, event), *_) = play(recognizer, stage[82:100], held)
+    assert (event.camera, event.status, event.name) == ("stage", Status.PASS, MIRANDA)
+    assert event.identity_id == MIRANDA.lower()
+    assert event.captured_at == stage[number].captured_at
+    assert event.id.version == 7
+    assert event.picture == (640, 360)
+    assert event.box is not None
+    assert event.box[0] < event.box[2] <= 640
+    assert event.distance is not None
+    assert event.runner_up_distance is not None
+    assert event.distance <= 0.45 < 0.6 < event.runner_up_distance
+    assert (event.engine, event.gallery_id, event.gallery_revision, event.threshold) == ("sface", "g1", 9, 0.45)
+    assert event.thumbnail is not None
+    assert max(images.load(event.thumbnail).shape) <= 128
+
+
+def test_a_lost_camera_ends_all_tracks(recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]) -> None:
+    play(recognizer, stage[0:15], held)
+    ends = recognizer.conclude()
+    assert [event.status for event in ends] == [Status.REJECT], "the face of 25 px, which never came near enough"
+    assert ends[0].thumbnail is not None
+    assert recognizer.conclude() == []
+
+
+class Counting:
+    """The real engine, counting what it is asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name, self.model, self.th_accept = engine.name, engine.model, engine.th_accept
+        self.encoded = 0
+        self.mirrored = 0
+
+    def detect(self, picture: Picture, scale: float = 1.0) -> list[Face]:
+        return self._engine.detect(picture, scale)
+
+    def refine(self, picture: Picture, face: Face) -> Face | None:
+        return self._engine.refine(picture, face)
+
+    def encode(self, picture: Picture, faces: Sequence[Face], *, mirror: bool = False) -> Matrix:
+        self.encoded += len(faces)
+        self.mirrored += mirror
+        return self._engine.encode(picture, faces, mirror=mirror)
+
+    def sharpness(self, picture: Picture, face: Face) -> float:
+        return self._engine.sharpness(picture, face)
+
+
+def test_a_face_that_is_decided_costs_one_encoding_a_second(
+    engine: Engine, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    play(recognizer, stage[82:91], held)
+    before = counting.encoded
+    play(recognizer, stage[91:210], held)
+    assert counting.encoded - before <= 5, "in four seconds"
+
+
+def test_a_doubtful_face_is_looked_at_twice(engine: Engine, stage: list[Frame], held: tuple[Held, ...]) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    recognizer.look(stage[211], held)
+    assert counting.mirrored == 0
+    play(recognizer, stage[212:222], held)
+    assert counting.mirrored > 0
+
+
+def test_a_face_too_small_to_encode_is_never_named(engine: Engine, stage: list[Frame], people: list[Row]) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    held = (Held("g1", "g1", "allow", Position(1, 0), Gallery.of("sface", people)),)  # type: ignore[arg-type]
+    small = [replace(frame, picture=images.shrink(frame.picture, 160)) for frame in stage[82:110]]
+    sights = [recognizer.look(frame, held) for frame in small]
+    assert counting.encoded == 0
+    assert {seen.name for sight in sights for seen in sight.seen} <= {None}

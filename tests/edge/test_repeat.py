@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from edge.repeat import Backoff, Repeater
+from faces.errors import RollcallError
+
+
+def test_waits_double_up_to_the_most_and_start_again_after_success() -> None:
+    backoff = Backoff(1.0, 5.0, chance=lambda: 0.5)
+    assert [backoff.wait_s() for _ in range(5)] == [1, 2, 4, 5, 5]
+    backoff.reset()
+    assert backoff.wait_s() == 1
+
+
+@pytest.mark.parametrize(("chance", "wait"), [(0.0, 2.0), (1.0, 6.0)])
+def test_waits_differ_from_edge_to_edge(chance: float, wait: float) -> None:
+    assert Backoff(4.0, 4.0, chance=lambda: chance).wait_s() == wait
+
+
+class Work:
+    """Counts its runs; fails while told to."""
+
+    def __init__(self, wait: float) -> None:
+        self.runs = 0
+        self.error: Exception | None = None
+        self.wait = wait
+
+    def __call__(self) -> float:
+        self.runs += 1
+        if self.error:
+            raise self.error
+        return self.wait
+
+
+def started(work: Work, backoff: Backoff) -> tuple[Repeater, threading.Thread]:
+    repeater = Repeater("the work", work, backoff)
+    thread = threading.Thread(target=repeater.run)
+    thread.start()
+    return repeater, thread
+
+
+def test_work_waits_for_its_time_and_is_woken(until: Callable[..., None]) -> None:
+    work = Work(60.0)
+    repeater, thread = started(work, Backoff(60, 60))
+    until(lambda: work.runs == 1)
+    repeater.wake()
+    until(lambda: work.runs == 2)
+    repeater.stop()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert work.runs == 2
+
+
+@pytest.mark.parametrize("error", [RollcallError("no"), sqlite3.OperationalError("disk full")])
+def test_a_failure_is_waited_out_even_if_there_is_work(error: Exception, until: Callable[..., None]) -> None:
+    work = Work(60.0)
+    work.error = error
+    repeater, thread = started(work, Backoff(0.2, 0.2, chance=lambda: 0.5))
+    until(lambda: work.runs == 1 and repeater.failing)
+    repeater.wake()
+    assert work.runs == 1, "a wake does not cut a backoff short"
+    work.error = None
+    until(lambda: work.runs == 2 and not repeater.failing)
+    repeater.stop()
+    thread.join(5)
+
+
+def test_a_hurry_cuts_a_backoff_short(until: Callable[..., None]) -> None:
+    work = Work(60.0)
+    work.error = RollcallError("no")
+    repeater, thread = started(work, Backoff(60, 60))
+    until(lambda: repeater.failing)
+    repeater.hurry()
+    until(lambda: work.runs == 2)
+    repeater.stop()
+    thread.join(5)
+
+
+def test_an_outage_is_logged_once_at_its_start_and_once_at_its_end(
+    until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    work = Work(60.0)
+    work.error = RollcallError("out of reach")
+    repeater, thread = started(work, Backoff(0.001, 0.001))
+    until(lambda: work.runs > 5)
+    work.error = None
+    until(lambda: not repeater.failing)
+    repeater.stop()
+    thread.join(5)
+    assert [record.getMessage() for record in caplog.records] == ["the work: out of reach", "the work works again"]
+
+
+def test_a_fault_nobody_thought_of_ends_the_work() -> None:
+    def broken() -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Repeater("the work", broken, Backoff(1, 1)).run()

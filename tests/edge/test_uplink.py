@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from edge import uplink
+from edge.plane import ControlPlane
+from edge.repeat import Backoff, Repeater
+from edge.replica import Replica
+from edge.spool import Spool
+from edge.uplink import Poster, Syncer
+from faces.encoding import DIMENSIONS, to_bytes
+from faces.errors import RollcallError
+from faces.events import Event, Status, uuid7
+from faces.gallery import EncodingRow, IdentityRow, Key, Row
+from faces.wire import Hello, Report
+
+EDGE = UUID("01a20385-69a6-79a7-a658-6892c91e52d2")
+HELLO = Hello(name="gate", version="1", engine="sface", cameras=["door"])
+NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
+
+
+def person(number: int) -> list[Row]:
+    vector = np.zeros(DIMENSIONS, np.float32)
+    vector[number] = 1
+    return [
+        IdentityRow(f"i{number}", f"Ada {number}"),
+        EncodingRow(f"e{number}", f"i{number}", "sface", to_bytes(vector)),
+    ]
+
+
+def event(number: int) -> Event:
+    return Event(
+        id=uuid7(NOON, number.to_bytes(10, "big")), camera="door", captured_at=NOON, status=Status.PASS, track=number
+    )
+
+
+@pytest.fixture
+def client(plane: Any) -> Iterator[ControlPlane]:
+    client = ControlPlane(plane.url, EDGE)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Replica]:
+    replica = Replica(tmp_path / "galleries.db", "sface")
+    yield replica
+    replica.close()
+
+
+@pytest.fixture
+def syncer(client: ControlPlane, replica: Replica) -> Syncer:
+    return Syncer(client, replica, HELLO, lambda: None)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = Spool(tmp_path / "spool.db")
+    yield spool
+    spool.close()
+
+
+@pytest.fixture
+def running() -> Iterator[Callable[[Callable[[], float]], Repeater]]:
+    """Run a step again and again, as the root does."""
+    started: list[tuple[Repeater, threading.Thread]] = []
+
+    def run(step: Callable[[], float]) -> Repeater:
+        repeater = Repeater("the uplink", step, Backoff(0.01, 0.05))
+        thread = threading.Thread(target=repeater.run)
+        thread.start()
+        started.append((repeater, thread))
+        return repeater
+
+    yield run
+    for repeater, thread in started:
+        repeater.stop()
+        thread.join(10)
+
+
+def test_the_first_round_introduces_the_edge_and_brings_the_galleries(
+    plane: Any, syncer: Syncer, replica: Replica
+) -> None:
+    plane.galleries["g1"].change(person(1))
+    syncer.step()
+    syncer.step()
+    assert plane.hellos == [(str(EDGE), HELLO)]
+    assert replica.held[0].gallery.ids == ("i1",)
+    assert plane.reports == [("g1", Report(position=plane.galleries["g1"].position))] * 2
+
+
+def test_a_new_copy_comes_as_a_snapshot_and_then_moves_by_changes(plane: Any, syncer: Syncer, replica: Replica) -> None:
+    log = plane.galleries["g1"]
+    log.change(person(1))
+    syncer.step()
+    plane.asked.clear()
+    for number in (2, 3, 4, 5):
+        log.change(person(number))
+    log.change(removed=[Key("identity", "i1"), Key("encoding", "e1")])
+    syncer.step()
+    assert plane.asked == [
+        "GET /v1/edge/galleries",
+        *["GET /v1/galleries/g1/changes"] * 3,
+        "PUT /v1/edge/galleries/g1",
+    ], "five revisions in pages of two"
+    assert replica.position("g1") == log.position
+    assert replica.held[0].gallery.ids == ("i2", "i3", "i4", "i5")
+
+
+def compacted(log: Any, replica: Replica) -> None:
+    log.change(person(3))
+    log.compacted_to = 3
+
+
+def restored(log: Any, replica: Replica) -> None:
+    log.changes, log.rows = [], {}
+    log.change(person(7))
+
+
+def rewritten(log: Any, replica: Replica) -> None:
+    log.changes, log.rows = [], {}
+    log.change(person(8))
+    log.change(person(9))
+
+
+def forked(log: Any, replica: Replica) -> None:
+    rewritten(log, replica)
+    log.change(person(10))
+
+
+def damaged(log: Any, replica: Replica) -> None:
+    replica._db.execute("DELETE FROM rows WHERE id = 'e1'")
+    replica.verify()
+
+
+@pytest.mark.parametrize("happens", [compacted, restored, rewritten, forked, damaged])
+def test_a_copy_that_cannot_go_on_starts_over(
+    plane: Any, syncer: Syncer, replica: Replica, happens: Callable[[Any, Replica], None]
+) -> None:
+    log = plane.galleries["g1"]
+    log.change(person(1))
+    log.change(person(2))
+    syncer.step()
+    plane.asked.clear()
+    happens(log, replica)
+    syncer.step()
+    assert "GET /v1/galleries/g1/snapshot" in plane.asked
+    assert replica.position("g1") == log.position
+    names = {row.id for row in log.rows.values() if isinstance(row, IdentityRow)}
+    assert replica.held[0].gallery.identities.keys() == names
+    assert plane.reports[-1] == ("g1", Report(position=log.position))
+
+
+def test_a_gallery_whose_checksum_never_comes_out_is_reported_and_leaves_the_others_alone(
+    plane: Any, gallery_log: Any, syncer: Syncer, replica: Replica
+) -> None:
+    plane.galleries["g1"].lie = 1
+    plane.galleries["g1"].change(person(1))
+    plane.galleries["g2"] = gallery_log("g2")
+    plane.galleries["g2"].change(person(2))
+    with pytest.raises(RollcallError, match="does not come out"):
+        syncer.step()
+    (_, bad), (_, good) = plane.reports
+    assert bad.error is not None
+    assert bad.position.revision == 0
+    assert good == Report(position=plane.galleries["g2"].position)
+    assert [held.gallery.ids for held in replica.held] == [(), ("i2",)]
+
+
+def test_a_gallery_no_longer_followed_is_dropped(plane: Any, syncer: Syncer, replica: Replica) -> None:
+    plane.galleries["g1"].change(person(1))
+    syncer.step()
+    del plane.galleries["g1"]
+    syncer.step()
+    assert replica.held == ()
+
+
+def test_a_control_plane_that_forgot_the_edge_is_introduced_to_it_again(plane: Any, syncer: Syncer) -> None:
+    syncer.step()
+    plane.fail = lambda path: (404, "text/plain", b"") if path == "/v1/edge/galleries" else None
+    with pytest.raises(RollcallError):
+        syncer.step()
+    plane.fail = lambda path: None
+    syncer.step()
+    assert len(plane.hellos) == 2
+
+
+def test_the_checksum_is_recomputed_each_hour(
+    syncer: Syncer, plane: Any, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.galleries["g1"].change(person(1))
+    syncer.step()
+    replica._db.execute("DELETE FROM rows WHERE id = 'e1'")
+    syncer.step()
+    assert replica.position("g1") == plane.galleries["g1"].position, "not noticed yet"
+    monkeypatch.setattr(uplink, "VERIFY_EVERY_S", -1.0)
+    plane.asked.clear()
+    syncer.step()
+    assert "GET /v1/galleries/g1/snapshot" in plane.asked
+
+
+def test_events_are_posted_in_order_and_acknowledged(plane: Any, client: ControlPlane, spool: Spool) -> None:
+    events = [event(number) for number in range(250)]
+    for one in events:
+        spool.append(one)
+    poster = Poster(client, spool)
+    assert [poster.step() for _ in range(4)] == [0, 0, 0, uplink.SYNC_EVERY_S]
+    assert list(plane.events.values()) == events
+    assert plane.batches == [100, 100, 50]
+    assert len(spool) == 0
+
+
+def test_an_event_whose_answer_was_lost_is_posted_again_and_known(
+    plane: Any, client: ControlPlane, spool: Spool
+) -> None:
+    spool.append(event(1))
+    plane.events[str(event(1).id)] = event(1)
+    Poster(client, spool).step()
+    assert len(spool) == 0
+    assert spool.quarantined() == []
+
+
+def test_a_refused_event_is_set_aside_and_blocks_nobody(plane: Any, client: ControlPlane, spool: Spool) -> None:
+    for number in range(5):
+        spool.append(event(number))
+    plane.refuse = lambda one: "from the future" if one.track == 2 else None
+    Poster(client, spool).step()
+    assert len(plane.events) == 4
+    assert spool.quarantined() == [(event(2).id, "from the future")]
+    assert len(spool) == 0
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_batch_refused_as_a_whole_is_narrowed_down_to_the_event(
+    plane: Any, client: ControlPlane, spool: Spool, status: int
+) -> None:
+    for number in range(8):
+        spool.append(event(number))
+    bad = str(event(5).id)
+    answer = plane.answer
+
+    def picky(method: str, path: str, query: Any, body: bytes) -> tuple[int, bytes]:
+        return (status, b"") if event(5).id.bytes in body or bad.encode() in body else answer(method, path, query, body)
+
+    plane.answer = picky
+    poster = Poster(client, spool)
+    for _ in range(20):
+        poster.step()
+    assert sorted(one.track for one in plane.events.values()) == [0, 1, 2, 3, 4, 6, 7]
+    assert [key for key, _ in spool.quarantined()] == [event(5).id]
+
+
+@pytest.mark.parametrize("answer", [(503, "text/plain", b""), (401, "text/plain", b""), (200, "text/html", b"hello")])
+def test_a_control_plane_in_trouble_costs_no_event(
+    plane: Any, client: ControlPlane, spool: Spool, answer: tuple[int, str, bytes]
+) -> None:
+    spool.append(event(1))
+    plane.fail = lambda path: answer
+    with pytest.raises(RollcallError):
+        Poster(client, spool).step()
+    assert len(spool) == 1
+
+
+def test_no_verdict_is_no_acknowledgement(plane: Any, client: ControlPlane, spool: Spool) -> None:
+    spool.append(event(1))
+    plane.fail = lambda path: (200, "application/msgpack", b"\x81\xa8verdicts\x90")
+    with pytest.raises(RollcallError, match="no verdict"):
+        Poster(client, spool).step()
+    assert len(spool) == 1
+
+
+def test_events_made_while_the_line_is_down_arrive_when_it_is_back(
+    plane: Any, client: ControlPlane, spool: Spool, running: Any, until: Callable[..., None]
+) -> None:
+    posting = running(Poster(client, spool).step)
+    spool.append(event(0))
+    posting.wake()
+    until(lambda: len(plane.events) == 1)
+    plane.stop()
+    for number in range(1, 4):
+        spool.append(event(number))
+        posting.wake()
+    until(lambda: posting.failing)
+    plane.start()
+    until(lambda: len(plane.events) == 4 and len(spool) == 0)
+
+
+def test_galleries_follow_when_the_line_is_back(
+    plane: Any, syncer: Syncer, replica: Replica, running: Any, until: Callable[..., None]
+) -> None:
+    syncing = running(syncer.step)
+    until(lambda: len(plane.reports) == 1)
+    plane.stop()
+    syncing.hurry()
+    until(lambda: syncing.failing)
+    plane.galleries["g1"].change(person(1))
+    plane.start()
+    until(lambda: replica.held[0].gallery.ids == ("i1",))
+
+
+def test_a_first_round_is_waited_for(syncer: Syncer, plane: Any) -> None:
+    plane.galleries["g1"].change(person(1))
+    threading.Timer(0.05, syncer.step).start()
+    syncer.wait(10)
+    assert len(plane.reports) == 1
