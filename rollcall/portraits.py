@@ -43,7 +43,7 @@ def _download(archive: Path) -> None:
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         wanted = Path(folder) / "portraits.txt"
         wanted.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n")
-        options = ["--no-deps", "--no-binary", "face_recognition", "--no-build-isolation", "--require-hashes"]
+        options = ["--no-deps", "--no-binary", "face_recognition", "--require-hashes"]
         command = [sys.executable, "-m", "pip", "download", "--quiet", *options, "-r", str(wanted), "-d", folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found = list(Path(folder).glob("*.tar.gz"))
