@@ -58,13 +58,17 @@ class Engine(Protocol):
 def load(name: str = SFACE, *, models: Path | None = None, threads: int = 1, detector: str = YUNET) -> Engine:
     """Load an engine by name. `models` is a folder whose weight files are used instead of the installed ones.
 
-    Raises SettingError for an unknown name and ModelFileError for a missing or altered weight file.
+    `threads` bounds each session of ONNX Runtime, and OpenCV in the whole process.
+    Raises SettingError for an unknown name or detector, ModelFileError for a missing or altered weight file.
     """
     if name not in ENGINES:
         raise SettingError(f"ENGINE: there is no engine {name!r}", remedy=f"Use one of: {', '.join(ENGINES)}.")
     if detector not in DETECTORS or (name == SFACE and detector != YUNET):
         remedy = f"Use {YUNET}, or {HOG} with the engine {FACE_RECOGNITION} or {FACE_RECOGNITION_BGR}."
         raise SettingError(f"DETECTOR: the engine {name} has no detector {detector!r}", remedy=remedy)
+    import cv2
+
+    cv2.setNumThreads(threads)
     if name == SFACE:
         from faces.engine.sface import SFaceEngine
 

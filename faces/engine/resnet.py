@@ -26,8 +26,12 @@ PADDING: Final = 0.25
 
 
 class ResNetEngine:
-    """dlib's encodings, compared by Euclidean distance. The model `face_recognition-bgr` swaps red and blue, as the
-    original service did, whose galleries it is for."""
+    """dlib's encodings, compared by Euclidean distance.
+
+    The model `face_recognition-bgr` swaps red and blue, as the original service did, whose galleries it is for. That
+    service aligned by 68 points; probes aligned by five are recognised against its encodings as well as its own were
+    (48.9 and 48.6 % of 1,600 photo pairs of one person farther apart than 0.45).
+    """
 
     th_accept = 0.45
 

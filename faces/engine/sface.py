@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from faces import quality
-from faces.encoding import DIMENSIONS, SFACE, Matrix, unit
+from faces.encoding import DIMENSIONS, SFACE, Matrix, Vector, unit
 from faces.engine import graphs, models
 from faces.engine.chips import chip
 from faces.engine.yunet import YuNet
@@ -42,19 +42,18 @@ class SFaceEngine:
         encodings = np.empty((len(faces), DIMENSIONS), np.float32)
         for row, face in enumerate(faces):
             upright = chip(picture, face.landmarks)
-            encodings[row] = self._run(upright)
+            encodings[row] = self.encode_chip(upright)
             if mirror:
-                encodings[row] = unit(encodings[row] + self._run(np.ascontiguousarray(upright[:, ::-1])))
+                encodings[row] = unit(encodings[row] + self.encode_chip(np.ascontiguousarray(upright[:, ::-1])))
         return encodings
 
     def sharpness(self, picture: Picture, face: Face) -> float:
         return quality.sharpness_of(chip(picture, face.landmarks))
 
-    def _run(self, upright: Picture) -> Matrix:
-        """The encoding of one chip. One by one: batches are no faster (7.1 to 9.1 ms a chip, alone 7.7)."""
+    def encode_chip(self, upright: Picture) -> Vector:
+        """The encoding of one aligned face. One by one: batches are no faster (7.1 to 9.1 ms a face, alone 7.7)."""
         (encodings,) = self._encoder.run(None, {"data": cv2.dnn.blobFromImage(upright)})
-        encoding: Matrix = unit(encodings[0])
-        return encoding
+        return unit(encodings[0])
 
 
 def _encoder(folder: Path | None, threads: int) -> models.Session:
