@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import platform
-import re
 import signal
 import sqlite3
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -24,6 +23,7 @@ from edge.config import Config
 from edge.decide import Thresholds
 from edge.frames import Frame, Sight
 from edge.gate import Gate
+from edge.journal import line
 from edge.link import Link, link_url
 from edge.plane import ControlPlane, edge_id, headers
 from edge.preview import Preview
@@ -35,7 +35,7 @@ from edge.stream import Stream
 from edge.uplink import Poster, Syncer
 from faces import engine as engines
 from faces.engine import Engine
-from faces.errors import RollcallError
+from faces.errors import RollcallError, SettingError
 from faces.events import Event, EventKind, Status, uuid7
 from faces.wire import CameraStatus, Hello, LinkStatus
 
@@ -77,7 +77,7 @@ class Edge:
     """One camera's edge, built from its settings."""
 
     def __init__(self, config: Config, engine: Engine) -> None:
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(config.data_dir)
         self._config = config
         self._stopping = threading.Event()
         self._camera = Camera(config.camera, config.video_source, config.video_pace, config.video_loop)
@@ -104,9 +104,9 @@ class Edge:
         )
         self._gate = Gate(config.webhook_url) if config.webhook_url else None
         self._viewers: list[Viewer] = []
-        self._parts: list[Part] = [self._syncing, self._poster, self._link]
+        self._parts: dict[str, Part] = {"sync": self._syncing, "delivery": self._poster, "link": self._link}
         if self._gate:
-            self._parts.append(self._gate)
+            self._parts["gate"] = self._gate
         self._add_viewers()
 
     def _add_viewers(self) -> None:
@@ -116,28 +116,29 @@ class Edge:
         if config.ws_enable and config.ws_url:
             stream = Stream(config.ws_url, config.ws_jpeg_quality)
             self._viewers.append(stream)
-            self._parts.append(stream)
+            self._parts["stream"] = stream
         if config.show_window:
             preview = Preview(config.preview_port, config.ws_jpeg_quality)
             log.info("the picture is shown at %s", preview.url)
             self._viewers.append(preview)
-            self._parts.append(preview)
+            self._parts["preview"] = preview
 
     def stop(self) -> None:
         """End soon; may be called from anywhere."""
         self._stopping.set()
 
     def run(self) -> None:
-        running = [self._start(part) for part in self._parts]
+        running = [self._start(name, part) for name, part in self._parts.items()]
         if self._camera.is_file:
-            self._syncer.wait(FIRST_SYNC_S)
+            self._wait(self._syncer.ready, FIRST_SYNC_S)
         log.info("camera %s: %s", self._config.camera, self._camera.shown)
-        running.append(self._start(self._camera))
+        running.append(self._start("camera", self._camera))
         try:
             self._watch()
             if self._config.exit_at_end:
                 self._drain()
         finally:
+            self._stopping.set()
             for part, _ in running:
                 part.stop()
             for _, thread in running:
@@ -145,8 +146,7 @@ class Edge:
             self._replica.close()
             self._spool.close()
 
-    def _start(self, part: Part) -> Running:
-        name = type(part).__name__.lower()
+    def _start(self, name: str, part: Part) -> Running:
         thread = threading.Thread(target=_keep_running, args=(part, name, self._stopping), name=name, daemon=True)
         thread.start()
         return Running(part, thread)
@@ -161,8 +161,9 @@ class Edge:
                 elif isinstance(item, Notice) and self._noticed(item) and self._config.exit_at_end:
                     return
             except Exception:
-                # One bad frame, or a spool that cannot be written to, is no reason to stop looking.
+                # One bad frame is no reason to stop looking; should all be bad, the log must not fill the disk.
                 log.exception("a frame was lost")
+                self._stopping.wait(1.0)
 
     def _look(self, frame: Frame) -> None:
         sight = self._recognizer.look(frame, self._replica.held)
@@ -174,7 +175,7 @@ class Edge:
     def _record(self, events: Iterable[Event]) -> None:
         """Spool the events, tell the gate, and wake whoever delivers them."""
         for event in events:
-            log.info("%s", described(event))
+            log.info("%s", line(event))
             try:
                 self._spool.append(event)
             except sqlite3.Error as error:
@@ -195,11 +196,15 @@ class Edge:
 
     def _drain(self) -> None:
         """Give the last events time to be delivered."""
-        until = time.monotonic() + DRAIN_S
-        while len(self._spool) and time.monotonic() < until and not self._stopping.wait(0.02):
-            pass
+        self._wait(lambda: not len(self._spool), DRAIN_S)
         if left := len(self._spool):
             log.warning("%d events are not delivered yet: they stay in the spool", left)
+
+    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Wait for a condition, for a while, and not when told to stop."""
+        until = time.monotonic() + timeout_s
+        while not condition() and time.monotonic() < until and not self._stopping.wait(0.02):
+            pass
 
     def _status(self) -> LinkStatus:
         width, height = self._camera.size
@@ -220,6 +225,13 @@ def _keep_running(part: Part, name: str, stopping: threading.Event) -> None:
             return
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"DATA_DIR {folder} cannot be made: {error.strerror}", remedy="Name another.") from error
+
+
 def _policy(config: Config, engine: Engine) -> Policy:
     accept = engine.th_accept if config.th_accept is None else config.th_accept
     return Policy(config.scale, config.cooldown, Thresholds(accept, config.threshold))
@@ -234,30 +246,6 @@ def _camera_event(camera: str, kind: EventKind, at: datetime, reason: str) -> Ev
     return Event(id=uuid7(at, os.urandom(10)), kind=kind, camera=camera, captured_at=at, reason=reason or None)
 
 
-def described(event: Event) -> str:
-    """An event as one line of `key=value`, for people and for programs."""
-    facts: dict[str, object] = {"camera": event.camera, "at": event.captured_at.isoformat(timespec="milliseconds")}
-    if event.kind is EventKind.DECISION:
-        facts |= {"name": event.name, "identity": event.identity_id, "track": event.track}
-        facts |= {"distance": event.distance, "runner_up": event.runner_up_distance, "threshold": event.threshold}
-    facts |= {"reason": event.reason, "event": event.id}
-    said = (f"{key}={_shown(value)}" for key, value in facts.items() if value is not None)
-    return " ".join((str(event.status or event.kind), *said))
-
-
-def _shown(value: object) -> str:
-    """A value on one line: text that holds more than a word is quoted, and nothing in it reaches a terminal raw."""
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    text = str(value)
-    return text if re.fullmatch(r"[\w.:+-]+", text) else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    escaped = (char if char.isprintable() and char not in '"\\' else f"\\u{ord(char):04x}" for char in text)
-    return f'"{"".join(escaped)}"'
-
-
 def main() -> int:
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s edge: %(message)s")
     log.setLevel(logging.INFO)
@@ -266,6 +254,9 @@ def main() -> int:
         edge = Edge(config, engines.load(config.engine, models=config.models, threads=config.threads))
     except RollcallError as error:
         log.error("%s", " ".join((error.message, error.remedy)).strip())
+        return 2
+    except sqlite3.Error as error:
+        log.error("DATA_DIR: what lies there cannot be opened (%s)", error)
         return 2
 
     def ended(signum: int, frame: FrameType | None) -> None:

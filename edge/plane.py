@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,10 @@ def edge_id(path: Path) -> UUID:
     except FileNotFoundError:
         made = uuid4()
         beside = path.with_suffix(".new")
-        beside.write_text(f"{made}\n")
+        with beside.open("w") as file:
+            file.write(f"{made}\n")
+            file.flush()
+            os.fsync(file.fileno())
         beside.replace(path)
         return made
     except ValueError as error:

@@ -12,7 +12,7 @@ from faces.engine import Engine, images
 from faces.events import Event, Status, uuid7
 from faces.face import Face
 from faces.gallery import Kind
-from faces.quality import MIN_FACE_PX_PROBE
+from faces.quality import GOOD_FACE_PX, MIN_FACE_PX_PROBE, MIN_SHARPNESS_PROBE
 from faces.wire import Seen
 
 QUICK_S = 0.1
@@ -98,7 +98,8 @@ class Recognizer:
     def _probe(self, track: Track, frame: Frame, events: list[Event]) -> Track:
         """Take a probe and what follows from it; returns the track that the face belongs to then."""
         face = track.face if track.face.exact else self._engine.refine(frame.picture, track.face)
-        if face is None or face.box.clipped(*frame.size).size < MIN_FACE_PX_PROBE:
+        quality = self._quality(frame, face)
+        if face is None or quality is None:
             track.next_probe = frame.moment + min(SLOW_S, QUICK_S * 2**track.failures)
             track.failures += 1
             return track
@@ -112,12 +113,20 @@ class Recognizer:
             events += self._end(track)
             track = self._tracker.start(track.face, frame.moment)
         evidence = Evidence.of(frame, face.box)
-        track.add(Probe(encoding, _quality(face)), evidence)
+        track.add(Probe(encoding, quality), evidence)
         judgement = self._judge(track, frame)
         if self._announcer.probed(track.standing, judgement, track.taken, frame.moment):
             events.append(self._event(track, judgement, evidence))
         track.next_probe = frame.moment + (SLOW_S if judgement.settled(track.taken) else QUICK_S)
         return track
+
+    def _quality(self, frame: Frame, face: Face | None) -> float | None:
+        """How good a look at a face this is: sharp, and large. None if it is worth no encoding."""
+        size = face.box.clipped(*frame.size).size if face else 0
+        if face is None or size < MIN_FACE_PX_PROBE:
+            return None
+        sharpness = self._engine.sharpness(frame.picture, face)
+        return sharpness * min(1.0, size / GOOD_FACE_PX) if sharpness >= MIN_SHARPNESS_PROBE else None
 
     def _end(self, track: Track) -> list[Event]:
         self._tracker.end(track)
@@ -146,11 +155,6 @@ class Recognizer:
             reason=judgement.kind.value if judgement.kind in (Kind.DENY, Kind.WATCH) else None,
             thumbnail=images.jpeg(evidence.thumbnail, THUMBNAIL_QUALITY),
         )
-
-
-def _quality(face: Face) -> float:
-    """How good a look at a face is: sure, and large up to the size that an encoding uses."""
-    return face.score * min(face.box.size, 112) / 112
 
 
 def _importance(track: Track) -> tuple[bool, int]:

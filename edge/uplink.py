@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -30,7 +29,7 @@ class Syncer:
     """
 
     def __init__(self, plane: ControlPlane, replica: Replica, hello: Hello, welcomed: Callable[[], None]) -> None:
-        self._tried, self._synced = threading.Event(), threading.Event()
+        self._tried = self._synced = False
         self._welcomed = welcomed
         self._plane = plane
         self._replica = replica
@@ -38,16 +37,16 @@ class Syncer:
         self._welcome: Welcome | None = None
         self._verified = time.monotonic()
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait for the first round; for one that succeeds where there is no gallery yet."""
-        (self._tried if self._replica.held else self._synced).wait(timeout_s)
+    def ready(self) -> bool:
+        """Whether there was a first round; one that succeeded, where there is no gallery yet."""
+        return self._synced or (self._tried and bool(self._replica.held))
 
     def step(self) -> float:
         try:
             self._round()
         finally:
-            self._tried.set()
-        self._synced.set()
+            self._tried = True
+        self._synced = True
         return SYNC_EVERY_S
 
     def _round(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from edge.config import SETTINGS, Config, Loop, Pace, parse_dotenv
+from edge.config import SETTINGS, Config, Loop, Pace
 from faces.errors import SettingError
 
 
@@ -113,24 +113,3 @@ def test_a_file_that_is_no_text_stops_the_start(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(SettingError, match=r"\.env cannot be read"):
         Config.read({}, tmp_path / ".env")
-
-
-@pytest.mark.parametrize(
-    ("line", "settings"),
-    [
-        ("A=1", {"A": "1"}),
-        ("  export A = 1  ", {"A": "1"}),
-        ("A=cuda #cuda or cpu", {"A": "cuda"}),
-        ("A='b # c' # d", {"A": "b # c"}),
-        ('A="b c"', {"A": "b c"}),
-        ("A=rtsp://u:p#w@host/x?y=1", {"A": "rtsp://u:p#w@host/x?y=1"}),
-        ("A=", {"A": ""}),
-        ("A= # nothing", {"A": ""}),
-        ("# A=1", {}),
-        ("not a setting", {}),
-        ("A=1\r\nB=2", {"A": "1", "B": "2"}),
-        ("A=1\nA=2", {"A": "2"}),
-    ],
-)
-def test_lines_of_a_settings_file(line: str, settings: dict[str, str]) -> None:
-    assert parse_dotenv(line) == settings

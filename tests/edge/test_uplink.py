@@ -306,8 +306,25 @@ def test_galleries_follow_when_the_line_is_back(
     until(lambda: replica.held[0].gallery.ids == ("i1",))
 
 
-def test_a_first_round_is_waited_for(syncer: Syncer, plane: Any) -> None:
+def test_it_is_ready_after_the_first_round_that_brought_a_gallery(plane: Any, syncer: Syncer) -> None:
     plane.galleries["g1"].change(person(1))
-    threading.Timer(0.05, syncer.step).start()
-    syncer.wait(10)
-    assert len(plane.reports) == 1
+    plane.stop()
+    with pytest.raises(RollcallError):
+        syncer.step()
+    assert not syncer.ready()
+    plane.start()
+    syncer.step()
+    assert syncer.ready()
+
+
+def test_with_a_gallery_on_disk_it_is_ready_once_it_has_tried(
+    plane: Any, client: ControlPlane, syncer: Syncer, replica: Replica
+) -> None:
+    syncer.step()
+    again = Syncer(client, replica, HELLO, lambda: None)
+    assert not again.ready()
+    plane.stop()
+    with pytest.raises(RollcallError):
+        again.step()
+    assert again.ready()
+    plane.start()
