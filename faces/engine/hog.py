@@ -28,12 +28,9 @@ class Hog:
         self._detector = dlib.get_frontal_face_detector()
 
     def detect(self, picture: Picture, scale: float = 1.0) -> list[Face]:
-        height, width = picture.shape[:2]
-        reduced = picture
-        if scale < 1:
-            reduced = images.resized(picture, max(1, round(width * scale)), max(1, round(height * scale)))
+        reduced = images.scaled(picture, scale) if scale < 1 else picture
         found, scores, _ = self._detector.run(np.ascontiguousarray(reduced), UPSAMPLED, 0.0)
-        factors = width / reduced.shape[1], height / reduced.shape[0]
+        factors = picture.shape[1] / reduced.shape[1], picture.shape[0] / reduced.shape[0]
         boxes = [_box(rectangle, *factors) for rectangle in found]
         faces = [
             Face(box, self._landmarks(picture, box), 1 - 0.3 * math.exp(-score), exact=True)

@@ -47,10 +47,13 @@ def jpeg(picture: Picture, quality: int = 85) -> bytes:
 
 def shrink(picture: Picture, max_side: int) -> Picture:
     """The picture with its longer side at most `max_side` pixels; never enlarged."""
+    scale = max_side / max(picture.shape)
+    return picture if scale >= 1 else scaled(picture, scale)
+
+
+def scaled(picture: Picture, scale: float) -> Picture:
+    """The picture `scale` times as wide and high, at least 1 pixel."""
     height, width = picture.shape[:2]
-    scale = max_side / max(height, width)
-    if scale >= 1:
-        return picture
     return resized(picture, max(1, round(width * scale)), max(1, round(height * scale)))
 
 

@@ -59,14 +59,8 @@ class YuNet:
 
     def detect(self, picture: Picture, scale: float = 1.0) -> list[Face]:
         """All faces, largest first, found on the picture reduced by `scale` (0 < scale <= 1)."""
-        height, width = picture.shape[:2]
-        if scale < 1:
-            size = max(1, round(width * scale)), max(1, round(height * scale))
-            found = self.run(images.resized(picture, *size))
-            factors = np.array([width / size[0], height / size[1]], np.float32)
-        else:
-            found, factors = self.run(picture), np.ones(2, np.float32)
-        return _faces(found, factors, np.zeros(2, np.float32), exact=scale >= 1)
+        reduced = images.scaled(picture, scale) if scale < 1 else picture
+        return _faces(self.run(reduced), _factors(picture, reduced), np.zeros(2, np.float32), exact=scale >= 1)
 
     def refine(self, picture: Picture, face: Face) -> Face | None:
         """The same face, measured on its surroundings cut from the full picture; None if it is not found there."""
@@ -81,12 +75,10 @@ class YuNet:
         area = Box(left, top, left + side, top + side).clipped(width, height)
         if area.size == 0:
             return None
-        scale = LOOK_PX / side
-        size = max(1, round(area.width * scale)), max(1, round(area.height * scale))
         cut = picture[area.y1 : area.y2, area.x1 : area.x2]
-        found = self.run(images.resized(cut, *size))
-        factors = np.array([area.width / size[0], area.height / size[1]], np.float32)
-        faces = _faces(found, factors, np.array([area.x1, area.y1], np.float32), exact=True)
+        seen = images.scaled(cut, LOOK_PX / side)
+        offset = np.array([area.x1, area.y1], np.float32)
+        faces = _faces(self.run(seen), _factors(cut, seen), offset, exact=True)
         best = max(faces, key=lambda other: other.box.overlap(box), default=None)
         return best if best is not None and best.box.overlap(box) > OVERLAP else None
 
@@ -122,6 +114,11 @@ def _suppressed(found: Detections) -> Detections:
     kept = cv2.dnn.NMSBoxes(boxes, found.scores.tolist(), SCORE, OVERLAP) if boxes else []
     keep = np.asarray(kept, dtype=np.intp)
     return Detections(*(part[keep] for part in found))
+
+
+def _factors(picture: Picture, scaled: Picture) -> Floats:
+    """How many pixels of `picture` one of `scaled` stands for, across and down."""
+    return np.array([picture.shape[1] / scaled.shape[1], picture.shape[0] / scaled.shape[0]], np.float32)
 
 
 def _faces(found: Detections, factors: Floats, offset: Floats, *, exact: bool) -> list[Face]:
