@@ -18,7 +18,7 @@ from control_plane.store import identities
 from control_plane.store.db import Connection
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.identities import Identity, Photo
-from faces.errors import Invalid
+from faces.errors import Invalid, NotFound
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -151,7 +151,10 @@ async def show_photo(call: Call[None, None]) -> Response:
     """The photo itself."""
     identity_id, photo_id = call.path(), call.path("photo")
     blob = await call.plane.read(lambda c: identities.photo_blob(c, identity_id, photo_id))
-    return picture(await call.plane.run(lambda: call.plane.blobs.get(blob)))
+    try:
+        return picture(await call.plane.run(lambda: call.plane.blobs.get(blob)))
+    except FileNotFoundError:
+        raise NotFound("the photo was erased just now") from None
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:

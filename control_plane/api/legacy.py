@@ -27,12 +27,12 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Not yet decided: where to ask."""
+    """Not yet decided: which enrollment or import to ask for."""
 
+    success: bool
     message: str
-    enrollment: str = ""
-    import_: str = msgspec.field(default="", name="import")
-    success: bool = False
+    enrollment: str | None = None
+    import_: str | None = msgspec.field(default=None, name="import")
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ def _registered(enrollment: Enrollment, name: str) -> Response:
     if enrollment.state is State.ACCEPTED:
         return answer(Done(True, f"Face {name} registered successfully"))
     if enrollment.state is State.PENDING:
-        return answer(Waiting(f"Face {name} is still being looked at", enrollment=enrollment.id), 202)
+        return answer(Waiting(False, f"Face {name} is still being looked at", enrollment=enrollment.id), 202)
     message = enrollment.message or ""
     told = problem("refused", message, enrollment.remedy or "")
     return refusal(told, original_members(message) | {"reason": enrollment.reason, "enrollment": enrollment})
@@ -111,7 +111,7 @@ async def register_faces(call: Call[None, None]) -> Response:
         message = str(error.get("message", ""))
         return refusal(problem("refused", message), original_members(message) | {"reason": error.get("code")})
     if found.state is not imports.State.DONE:
-        return answer(Waiting("The photos are still being looked at", import_=found.id), 202)
+        return answer(Waiting(False, "The photos are still being looked at", import_=found.id), 202)
     failed = await call.plane.read(lambda c: _failed(c, found.id))
     return answer(Registered(True, Result(found.accepted, failed)))
 

@@ -74,7 +74,3 @@ class Links:
     def wake(self, edge_id: str) -> None:
         if (link := self._links.get(edge_id)) is not None:
             link.wake()
-
-    @property
-    def edges(self) -> set[str]:
-        return set(self._links)

@@ -1,0 +1,253 @@
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+
+from faces import wire
+from faces.events import Event, EventKind, Status
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def outcomes(verdicts: list[wire.Verdict]) -> list[str]:
+    return [v.outcome for v in verdicts]
+
+
+def test_events_are_appended_and_shown(either: Any, event: Any, jpeg: bytes) -> None:
+    edge = either.edge("e1")
+    made = event(
+        track=7, runner_up_distance=0.5, engine="sface", gallery_id="default", gallery_revision=3, threshold=0.45
+    )
+    (verdict,) = edge.send(made)
+    assert verdict == wire.Verdict(str(made.id), "stored")
+    (logged,) = either.get("/v1/events").json()["items"]
+    assert {k: logged[k] for k in ("position", "id", "site", "edge_id", "edge", "camera", "status", "name")} == {
+        "position": 1,
+        "id": str(made.id),
+        "site": "default",
+        "edge_id": "e1",
+        "edge": "box",
+        "camera": "door",
+        "status": "PASS",
+        "name": "Ann",
+    }
+    assert (logged["box"], logged["distance"], logged["thumbnail"]) == ([1, 2, 3, 4], 0.25, True)
+    assert logged["captured_at"] == "2026-01-01T00:00:00Z"
+    assert either.get(f"/v1/events/{made.id}").json() == logged
+    picture = either.get(f"/v1/events/{made.id}/thumbnail")
+    assert (picture.content, picture.headers["Content-Type"]) == (jpeg, "image/jpeg")
+
+
+def test_a_repeat_is_known_and_another_body_under_the_same_id_is_refused(either: Any, event: Any) -> None:
+    edge, made = either.edge(), event()
+    assert outcomes(edge.send(made, made)) == ["stored", "known"]
+    assert outcomes(edge.send(made)) == ["known"]
+    (verdict,) = edge.send(msgspec.structs.replace(made, name="Bob"))
+    assert (verdict.outcome, verdict.reason) == ("refused", "id_reused")
+    assert len(either.get("/v1/events").json()["items"]) == 1
+
+
+def test_many_edges_at_once_leave_no_gap_and_no_double(either: Any, event: Any) -> None:
+    edges = [either.edge(f"e{n}") for n in range(4)]
+
+    def work(edge: Any) -> None:
+        for _ in range(5):
+            edge.send(event(), event())
+
+    threads = [threading.Thread(target=work, args=(edge,)) for edge in edges]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    positions = [e["position"] for e in either.get("/v1/events", params={"limit": 500}).json()["items"]]
+    assert positions == list(range(1, 41))
+
+
+def raw(event: Event, **changed: Any) -> dict[str, Any]:
+    """An event as it travels, with what is given instead."""
+    fields: dict[str, Any] = msgspec.msgpack.decode(wire.encode(event))
+    return {**fields, **changed}
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "an id that is none": {"id": "x"},
+    "no camera": {"camera": ""},
+    "a time without a zone": {"captured_at": "2026-01-01T00:00:00"},
+    "a time that is none": {"captured_at": "0000-00-00T00:00:00Z"},
+    "a distance that is no number": {"distance": float("nan")},
+    "an endless distance": {"threshold": float("inf")},
+    "a status of the stream only": {"status": "NO_FACE"},
+    "a decision without a status": {"status": None},
+    "a lost camera with a status": {"kind": "camera_lost"},
+    "an unheard-of status": {"status": "MAYBE"},
+    "a name with NUL": {"name": "a\0b"},
+    "a name too long": {"name": "x" * 201},
+    "an engine too long": {"engine": "x" * 65},
+    "a track beyond 64 bits": {"track": 2**63},
+    "a thumbnail too large": {"thumbnail": b"x" * 70_000},
+    "a box of three": {"box": [1, 2, 3]},
+}
+
+
+@pytest.mark.parametrize("changed", BAD.values(), ids=BAD.keys())
+def test_a_bad_event_is_refused_alone(server: Any, event: Any, changed: dict[str, Any]) -> None:
+    edge, good = server.edge(), [event(), event()]
+    bad = raw(event(), **changed)
+    verdicts = edge.send(good[0], bad, good[1])
+    assert outcomes(verdicts) == ["stored", "refused", "stored"]
+    assert [v.id for v in verdicts] == [str(good[0].id), bad["id"], str(good[1].id)]
+    assert verdicts[1].reason
+
+
+@pytest.mark.parametrize("value", [5, "x", None, [], {}, {"id": 5}, {"a": {"b": [1] * 100}}])
+def test_what_is_no_event_at_all_is_refused_alone(server: Any, event: Any, value: Any) -> None:
+    verdicts = server.edge().send(value, event())
+    assert outcomes(verdicts) == ["refused", "stored"]
+    assert verdicts[0].id == ""
+
+
+def test_one_bad_event_among_ten_thousand_is_refused_alone(server: Any, event: Any) -> None:
+    edge = server.edge()
+    batch = [event(thumbnail=None) for _ in range(9_999)]
+    verdicts = edge.send(*batch[:5000], raw(event(), camera=""), *batch[5000:])
+    assert outcomes(verdicts).count("stored") == 9_999
+    assert verdicts[5000].outcome == "refused"
+
+
+def test_a_batch_may_be_json_and_be_answered_in_json(server: Any, event: Any, jpeg: bytes) -> None:
+    edge, made = server.edge(), event()
+    body = {"events": [json.loads(msgspec.json.encode(made)), {"id": str(uuid4())}, {"id": "\ud800"}]}
+    body["events"][0]["thumbnail"] = base64.b64encode(jpeg).decode()
+    response = edge.call(
+        "POST",
+        "/v1/events",
+        json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", "Accept": "application/json"},
+    )
+    assert response.status_code == 400
+    del body["events"][2]
+    response = edge.call(
+        "POST",
+        "/v1/events",
+        json.dumps(body).encode(),
+        headers={"Content-Type": "application/json", "Accept": "application/json"},
+    )
+    assert [v["outcome"] for v in response.json()["verdicts"]] == ["stored", "refused"]
+    assert server.get(f"/v1/events/{made.id}/thumbnail").content == jpeg
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"", wire.MSGPACK, 400),
+        (b"\xc1", wire.MSGPACK, 400),
+        (b"{}", "application/json", 400),
+        (b'{"events": 5}', "application/json", 400),
+        (b"<html>", "text/html", 415),
+    ],
+)
+def test_a_body_that_is_no_batch_is_refused(server: Any, body: bytes, kind: str, status: int) -> None:
+    response = server.edge().call("POST", "/v1/events", body, headers={"Content-Type": kind})
+    assert response.status_code == status
+
+
+def test_more_than_ten_thousand_at_once_are_refused(server: Any) -> None:
+    batch = wire.EventBatch([msgspec.Raw(b"\xc0")] * 10_001)
+    response = server.edge().call("POST", "/v1/events", batch)
+    assert (response.status_code, response.json()["code"]) == (413, "too_large")
+
+
+def test_an_edge_that_has_not_introduced_itself_is_told_to(server: Any, event: Any) -> None:
+    edge = server.edge()
+    edge.id = "stranger"
+    response = edge.call("POST", "/v1/events", wire.EventBatch([msgspec.Raw(wire.encode(event()))]))
+    assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    assert "PUT /v1/edges" in response.json()["remedy"]
+
+
+def test_an_empty_batch_is_no_error(server: Any) -> None:
+    assert server.edge().send() == []
+
+
+def test_the_log_is_read_to_its_end_in_either_order(either: Any, event: Any) -> None:
+    edge = either.edge()
+    edge.send(*(event() for _ in range(7)))
+
+    def read(cursor: str, **parameters: Any) -> list[int]:
+        seen: list[int] = []
+        given: dict[str, Any] = {"limit": 3, **parameters}
+        while True:
+            page = either.get("/v1/events", params=given).json()
+            seen += [e["position"] for e in page["items"]]
+            if page["next"] is None:
+                return seen
+            given[cursor] = page["next"]
+
+    assert read("after") == [1, 2, 3, 4, 5, 6, 7]
+    assert read("before", order="newest") == [7, 6, 5, 4, 3, 2, 1]
+    assert read("after", after=2, before=6) == [3, 4, 5]
+    edge.send(event())
+    assert read("after", after=7) == [8]
+
+
+def test_the_log_is_filtered(server: Any, event: Any) -> None:
+    edge = server.edge()
+    after = server.get("/v1/events", params={"order": "newest", "limit": 1}).json()["items"]
+    start = after[0]["position"] if after else 0
+    edge.send(
+        event(camera="yard", identity_id="p-ann"),
+        event(camera="yard", status=Status.REJECT, identity_id=None, name=None),
+        event(camera="hall", captured_at=NOW + timedelta(days=9)),
+        event(camera="hall", kind=EventKind.CAMERA_LOST, status=None, reason="no signal"),
+    )
+
+    def places(**parameters: Any) -> list[int]:
+        found = server.get("/v1/events", params={"after": start, **parameters}).json()["items"]
+        return [e["position"] - start for e in found]
+
+    assert places(camera="yard") == [1, 2]
+    assert places(identity="p-ann") == [1]
+    assert places(status="REJECT") == [2]
+    assert places(since="2026-01-05T00:00:00Z") == [3]
+    assert places(until="2026-01-05T00:00:00Z", camera="hall") == [4]
+    assert places(site="default") == [1, 2, 3, 4]
+    assert places(site="nowhere") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "after=-1",
+        "after=9223372036854775808",
+        "order=random",
+        "status=MAYBE",
+        "since=yesterday",
+        "since=2026-01-01T00:00:00",
+    ],
+)
+def test_an_impossible_parameter_is_refused(server: Any, query: str) -> None:
+    assert server.get(f"/v1/events?{query}").json()["code"] == "invalid"
+
+
+def test_an_event_or_thumbnail_that_is_not_there_is_not_found(server: Any, event: Any) -> None:
+    made = event(thumbnail=None)
+    server.edge().send(made)
+    for path in (f"/v1/events/{uuid4()}", f"/v1/events/{uuid4()}/thumbnail", f"/v1/events/{made.id}/thumbnail"):
+        assert server.get(path).status_code == 404
+
+
+def test_an_erased_persons_events_keep_no_name_and_no_picture(server: Any, event: Any) -> None:
+    person = server.person("Ann")
+    made = event(identity_id=person)
+    server.edge().send(made)
+    server.call("DELETE", f"/v1/identities/{person}")
+    logged = server.get(f"/v1/events/{made.id}").json()
+    assert (logged["identity_id"], logged["name"], logged["thumbnail"]) == (person, None, False)
+    assert server.get(f"/v1/events/{made.id}/thumbnail").status_code == 404

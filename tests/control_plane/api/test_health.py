@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+
+def test_a_plane_that_works_says_so(either: Any) -> None:
+    for path in ("/healthz", "/readyz"):
+        response = either.get(path)
+        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_without_its_database_it_lives_but_is_not_ready(running: Any, fresh: Any, tmp_path: Any) -> None:
+    with running(fresh(tmp_path), tmp_path) as server:
+        with server.database.write() as connection:
+            connection.execute(sa.text("ALTER TABLE events RENAME TO lost"))
+            connection.execute(sa.text("DROP TABLE alembic_version"))
+        response = server.get("/readyz")
+        assert (response.status_code, response.json()["code"]) == (503, "database_unavailable")
+        assert response.headers["Retry-After"]
+        assert server.get("/v1/events").status_code == 503
+        assert server.get("/healthz").status_code == 200
+        with server.database.write() as connection:
+            connection.execute(sa.text("ALTER TABLE lost RENAME TO events"))
+        assert server.get("/v1/events").status_code == 200

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+def test_the_default_site_follows_the_default_gallery(server: Any) -> None:
+    found = server.get("/v1/sites/default").json()
+    assert (found["name"], found["galleries"]) == ("default", ["default"])
+    assert found in server.get("/v1/sites").json()["items"]
+
+
+def test_a_site_is_added_once(either: Any) -> None:
+    response = either.post("/v1/sites", json={"name": " Annex "})
+    made = response.json()
+    assert (response.status_code, made["name"], made["galleries"]) == (201, "Annex", ["default"])
+    assert either.get(response.headers["Location"]).json() == made
+    again = either.post("/v1/sites", json={"name": "Annex"})
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
+
+
+def test_a_site_may_follow_nothing_and_nothing_unheard_of(server: Any) -> None:
+    assert server.post("/v1/sites", json={"name": "quiet", "galleries": []}).json()["galleries"] == []
+    assert server.post("/v1/sites", json={"name": "odd", "galleries": ["nowhere"]}).status_code == 404
+    assert server.post("/v1/sites", json={"name": ""}).status_code == 400
+    assert server.get("/v1/sites/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize("limit", [1, 2])
+def test_sites_are_paged(server: Any, limit: int) -> None:
+    for name in ("a", "b", "c"):
+        server.post("/v1/sites", json={"name": f"{name}{limit}"})
+    seen: list[str] = []
+    after = ""
+    while after is not None:
+        page = server.get("/v1/sites", params={"limit": limit, "after": after}).json()
+        seen += [s["id"] for s in page["items"]]
+        after = page["next"]
+    assert len(seen) == len(set(seen))
+    assert seen == sorted(seen)
+    assert len(seen) >= 4

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from control_plane.api import texts
+from faces.errors import Invalid
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"), [("Ann", "Ann"), ("  Ann\t", "Ann"), ("Zoë", "Zoë"), ("x" * 200, "x" * 200), ("👩‍🚒", "👩‍🚒")]
+)
+def test_a_name_is_kept_stripped(written: str, kept: str) -> None:
+    assert texts.name(written) == kept
+
+
+@pytest.mark.parametrize("written", ["", " \n ", "x" * 201, "a\nb", "a\x00", "\x1b[1m", "a\x7fb", "\ud800", "a\x85b"])
+def test_what_is_no_name_is_refused(written: str) -> None:
+    with pytest.raises(Invalid, match="site"):
+        texts.name(written, "site")
+
+
+@pytest.mark.parametrize("value", [{"n": 2**64}, {"n": "x" * 16_384}, {"n": {"m": -(2**63) - 1}}])
+def test_attributes_that_no_copy_can_hold_are_refused(value: dict[str, object]) -> None:
+    with pytest.raises(Invalid, match="attributes"):
+        texts.attributes(value)
+
+
+def test_attributes_are_anything_else() -> None:
+    value = {"a": [1, {"b": None}], "c": 1.5}
+    assert texts.attributes(value) == value

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from uuid import uuid4
+
+import dramatiq
+import pytest
+import redis
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.brokers.redis import RedisBroker
+
+from control_plane.dispatch import DELIVER, ENROLL, READ_ARCHIVE, Dispatch, Job
+
+REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
+RABBITMQ = os.environ.get("TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672")
+
+
+@pytest.fixture
+def job() -> Job:
+    """A job on a queue of this test's own."""
+    return Job(f"test-{uuid4().hex[:8]}", "enroll")
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(request: pytest.FixtureRequest, job: Job) -> Iterator[tuple[str, dramatiq.Broker]]:
+    """A worker's broker, and its URL."""
+    made: dramatiq.Broker
+    if request.param == "redis":
+        url = REDIS
+        if not _redis_answers():
+            pytest.skip("Redis is not in reach")
+        made = RedisBroker(url=url, middleware=[])  # type: ignore[no-untyped-call]
+    else:
+        url = RABBITMQ
+        made = RabbitmqBroker(url=url, middleware=[])
+        try:
+            made.connection  # noqa: B018
+        except Exception:  # noqa: BLE001
+            pytest.skip("RabbitMQ is not in reach")
+    made.declare_queue(job.queue)
+    yield url, made
+    made.flush(job.queue)
+    made.close()
+
+
+def _redis_answers() -> bool:
+    try:
+        with redis.Redis.from_url(REDIS) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def test_a_worker_gets_one_message_a_row_by_the_actors_name(broker: tuple[str, dramatiq.Broker], job: Job) -> None:
+    url, worker = broker
+    dispatch = Dispatch(url)
+    dispatch.send(job, "row-1", "row-2")
+    dispatch.close()
+    got = []
+    consumer = worker.consume(job.queue, prefetch=2, timeout=2000)
+    while len(got) < 2 and (message := next(consumer)) is not None:
+        got.append((message.actor_name, json.loads(message.encode())["args"]))
+        consumer.ack(message)
+    consumer.close()
+    assert got == [("enroll", ["row-1"]), ("enroll", ["row-2"])]
+
+
+def test_without_a_broker_nothing_is_sent() -> None:
+    dispatch = Dispatch(None)
+    assert not dispatch.sends
+    dispatch.send(ENROLL, "row-1")
+    dispatch.close()
+
+
+def test_a_broker_out_of_reach_is_logged_and_costs_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    dispatch = Dispatch("redis://127.0.0.1:1")
+    with caplog.at_level(logging.WARNING):
+        dispatch.send(ENROLL, "row-1")
+    assert "broker" in caplog.text
+    dispatch.close()
+
+
+def test_the_jobs_are_those_that_the_worker_declares() -> None:
+    assert {ENROLL, READ_ARCHIVE, DELIVER} == {
+        ("encode", "enroll"),
+        ("housekeeping", "read_archive"),
+        ("webhooks", "deliver"),
+    }
