@@ -26,6 +26,7 @@ SILENT_CLIENT_MS = 10_000
 """How long a client may acknowledge nothing before its connection is dropped: one that never reads holds memory."""
 
 MAX_MESSAGE_BYTES = 4 << 20
+BACKLOG = 1024
 
 
 def main() -> int:
@@ -34,9 +35,9 @@ def main() -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         config = Config.read(os.environ)
-        sockets = listen(config)
         database = Database(config.database_url)
         prepare(database, config)
+        sockets = listen(config)
     except RollcallError as error:
         log.error("%s. %s", error.message, error.remedy)
         return BAD_SETTING
@@ -62,11 +63,14 @@ def prepare(database: Database, config: Config) -> None:
 
 
 def listen(config: Config) -> list[socket.socket]:
-    """The bound sockets; raises SettingError, naming the setting, if one cannot be had."""
+    """The listening sockets; raises SettingError, naming the setting, if one cannot be had."""
     ports = {"PORT": config.port}
     if config.stream_port not in (0, config.port):
         ports["STREAM_PORT"] = config.stream_port
-    return [_bound(config.host, port, name) for name, port in ports.items()]
+    with contextlib.ExitStack() as bound:
+        sockets = [bound.enter_context(_listening(config.host, port, name)) for name, port in ports.items()]
+        bound.pop_all()
+        return sockets
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:
@@ -90,7 +94,7 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     )
 
 
-def _bound(host: str, port: int, name: str) -> socket.socket:
+def _listening(host: str, port: int, name: str) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     found = socket.socket(family, socket.SOCK_STREAM)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -98,6 +102,7 @@ def _bound(host: str, port: int, name: str) -> socket.socket:
         found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_CLIENT_MS)
     try:
         found.bind(address)
+        found.listen(BACKLOG)
     except OSError as error:
         found.close()
         raise SettingError(

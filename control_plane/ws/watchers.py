@@ -140,7 +140,7 @@ class Watcher:
                 self._plane.fanout.unwatch(self._mailbox, self._lenses)
                 self._lenses.clear()
             else:
-                self._follow(asked.after)
+                await self._follow(asked.after)
 
     def _watch(self, lens: Lens) -> None:
         if len(self._lenses) >= MOST_LENSES:
@@ -148,8 +148,9 @@ class Watcher:
         self._lenses.add(lens)
         self._plane.fanout.watch(self._mailbox, lens)
 
-    def _follow(self, after: int | None) -> None:
-        head = self._plane.feed.news.head
+    async def _follow(self, after: int | None) -> None:
+        # The log itself is asked: a client that was quicker than the feed may be ahead of its news.
+        head = await self._plane.read(events.head)
         self._cursor = head if after is None else min(max(after, 0), head)
         self._wake.set()
 

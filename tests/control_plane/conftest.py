@@ -127,6 +127,7 @@ class Server:
             compression=None,
             max_size=None,
             close_timeout=1,
+            legacy=True,
         )
 
     def edge(self, edge_id: str | None = None, cameras: tuple[str, ...] = ("door",), site: str | None = None) -> Edge:

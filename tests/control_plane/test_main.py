@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import requests
+
+from control_plane.__main__ import SILENT_CLIENT_MS, listen, prepare
+from control_plane.config import Config
+from control_plane.store import schema
+from control_plane.store.db import Database
+from faces.errors import SettingError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def config(tmp_path: Path, **settings: str) -> Config:
+    return Config.read({"DATA_DIR": str(tmp_path), "PORT": "0", "STREAM_PORT": "0", **settings}, tmp_path / "none")
+
+
+@contextmanager
+def started(tmp_path: Path, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    environment = {**os.environ, "DATA_DIR": str(tmp_path), "PORT": "0", "STREAM_PORT": "0", **settings}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "control_plane"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    """The first line that names an address."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "listening on" in line:
+            return line
+    raise AssertionError("it ended without listening")
+
+
+def test_it_starts_with_nothing_but_a_folder_serves_and_ends_on_sigterm(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        url = said(process).split("listening on ")[1].strip()
+        assert requests.get(f"{url}/readyz", timeout=10).json() == {"status": "ok"}
+        assert (tmp_path / "rollcall.db").exists()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) in (0, -signal.SIGTERM)
+
+
+def test_it_loads_no_model_and_no_job(tmp_path: Path) -> None:
+    code = (
+        "import sys, control_plane.__main__\n"
+        "print([m for m in sys.modules if m.partition('.')[0] in ('cv2', 'onnx', 'onnxruntime', 'jobs', 'edge')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HOST", "0.0.0.0"),
+        ("PORT", "none"),
+        ("DATABASE_URL", "mysql://h/x"),
+        ("BROKER_URL", "kafka://h"),
+        ("MAX_PHOTO_BYTES", "0"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_and_names_itself(tmp_path: Path, name: str, value: str) -> None:
+    with started(tmp_path, **{name: value}) as process:
+        output, _ = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert name in output
+        assert "Traceback" not in output
+
+
+def test_a_port_in_use_names_its_setting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with pytest.raises(SettingError, match=r"^PORT: "):
+            listen(config(tmp_path, PORT=port))
+        with pytest.raises(SettingError, match=r"^STREAM_PORT: "):
+            listen(config(tmp_path, STREAM_PORT=port))
+
+
+def test_a_silent_client_is_dropped_by_the_system(tmp_path: Path) -> None:
+    (bound,) = listen(config(tmp_path))
+    with bound:
+        assert bound.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SILENT_CLIENT_MS
+        with socket.create_connection(bound.getsockname()), bound.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == SILENT_CLIENT_MS
+
+
+def test_one_port_for_both_is_bound_once(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    bound = listen(config(tmp_path, PORT=port, STREAM_PORT=port))
+    assert len(bound) == 1
+    bound[0].close()
+
+
+def test_it_listens_on_ipv6_where_it_is_told_to(tmp_path: Path) -> None:
+    (bound,) = listen(config(tmp_path, HOST="::1"))
+    with bound:
+        assert bound.getsockname()[0] == "::1"
+
+
+def test_the_schema_is_made_where_nobody_else_uses_the_database(tmp_path: Path) -> None:
+    database = Database(config(tmp_path).database_url)
+    prepare(database, config(tmp_path))
+    prepare(database, config(tmp_path))
+    with database.read() as connection:
+        assert schema.current(connection) == schema.newest()
+    database.close()
+
+
+def test_a_shared_database_of_another_schema_is_refused_with_the_remedy(postgres_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    shared = config(tmp_path, DATABASE_URL=postgres_url, BROKER_URL="redis://127.0.0.1:6379")
+    database = Database(shared.database_url)
+    with pytest.raises(SettingError, match="DATABASE_URL") as error:
+        prepare(database, shared)
+    assert error.value.remedy
+    database.close()
+
+
+def test_two_that_start_at_once_on_one_folder_both_serve(tmp_path: Path) -> None:
+    with started(tmp_path) as one, started(tmp_path) as other:
+        urls = [said(process).split("listening on ")[1].strip() for process in (one, other)]
+        answers: list[Any] = [requests.get(f"{url}/readyz", timeout=10).status_code for url in urls]
+        assert answers == [200, 200]

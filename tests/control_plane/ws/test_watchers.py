@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import socket as sockets
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from control_plane.ws import session, watchers
+from faces import wire
+from faces.events import Status
+from faces.wire import FrameHeader, Seen, unpack_frame
+
+NOW = datetime(2026, 1, 1, 9, 30, tzinfo=UTC)
+JPEG = b"\xff\xd8live"
+
+
+def frame(*faces: Seen, camera: str = "door", jpeg: bytes = JPEG) -> bytes:
+    return wire.pack_frame(FrameHeader(camera=camera, captured_at=NOW, width=64, height=36, faces=list(faces)), jpeg)
+
+
+def until_watched(link: Any, camera: str) -> None:
+    """Wait until the edge holds a lease on this camera."""
+    while True:
+        message = wire.decode_text(link.recv(timeout=10), wire.LinkDown)  # type: ignore[arg-type]
+        if message == wire.Watch(camera, 10.0):
+            return
+
+
+def watch(server: Any) -> Any:
+    return server.socket("/ws/face-stream", wire.WATCH_PROTOCOL)
+
+
+def received(socket: Any, kind: str, within_s: float = 10) -> dict[str, Any]:
+    """The next text message of this type."""
+    deadline = time.monotonic() + within_s
+    while True:
+        message = socket.recv(timeout=deadline - time.monotonic())
+        if isinstance(message, str) and (told := json.loads(message))["type"] == kind:
+            return dict(told)
+
+
+def events(socket: Any, number: int) -> list[int]:
+    return [received(socket, "event")["position"] for _ in range(number)]
+
+
+def close_code(socket: Any) -> int | None:
+    """The code with which the server ends the connection."""
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            socket.recv(timeout=10)
+    code: int | None = socket.close_code
+    return code
+
+
+@pytest.fixture
+def lone(running: Any, fresh: Any, tmp_path: Any) -> Iterator[Any]:
+    """A control plane of this test's own."""
+    with running(fresh(tmp_path), tmp_path) as server:
+        yield server
+
+
+def test_a_client_of_the_original_gets_its_message_for_every_frame(lone: Any) -> None:
+    edge = lone.edge(cameras=("door", "yard"))
+    with edge.link() as link, lone.socket("/ws/face-stream") as client:
+        assert client.subprotocol is None
+        until_watched(link, "door")
+        link.send(frame(Seen(box=(1, 2, 3, 4), status=Status.PASS, name="katya", distance=0.41234)))
+        assert json.loads(client.recv(timeout=10)) == {
+            "type": "face_event",
+            "name": "katya",
+            "distance": 0.4123,
+            "status": "PASS",
+            "box": [1, 2, 3, 4],
+            "timestamp": int(NOW.timestamp()),
+            "frame": base64.b64encode(JPEG).decode(),
+            "faces": [
+                {
+                    "name": "katya",
+                    "distance": 0.4123,
+                    "status": "PASS",
+                    "box": [1, 2, 3, 4],
+                    "identity_id": None,
+                    "track": None,
+                }
+            ],
+            "site": "default",
+            "camera": "door",
+        }
+        link.send(frame())
+        told = json.loads(client.recv(timeout=10))
+        assert (told["status"], told["name"], told["distance"], told["box"]) == ("NO_FACE", None, None, None)
+
+
+def test_a_client_of_the_original_may_name_its_camera(lone: Any) -> None:
+    edge = lone.edge(cameras=("door", "yard"))
+    with edge.link() as link, lone.socket("/ws/face-stream?camera=yard") as client:
+        until_watched(link, "yard")
+        link.send(frame(camera="door"))
+        link.send(frame(camera="yard"))
+        assert json.loads(client.recv(timeout=10))["camera"] == "yard"
+
+
+def test_a_camera_that_appears_later_is_picked_up(lone: Any) -> None:
+    with lone.socket("/ws/face-stream") as client:
+        edge = lone.edge(cameras=("late",))
+        with edge.link() as link:
+            until_watched(link, "late")
+            link.send(frame(camera="late"))
+            assert json.loads(client.recv(timeout=10))["camera"] == "late"
+
+
+def test_the_first_camera_is_one_of_the_default_site(lone: Any) -> None:
+    lone.post("/v1/sites", json={"name": "annex"})
+    far = lone.edge(cameras=("far",), site="annex")
+    near = lone.edge(cameras=("near",))
+    with far.link(), near.link() as link, lone.socket("/ws/face-stream"):
+        until_watched(link, "near")
+
+
+def test_what_a_client_of_the_original_sends_reaches_nobody(lone: Any) -> None:
+    edge = lone.edge()
+    with edge.link() as link, lone.socket("/ws/face-stream") as one, lone.socket("/ws/face-stream") as other:
+        until_watched(link, "door")
+        for message in ('{"type":"face_event","name":"forged"}', b"\0", "x" * 100_000):
+            one.send(message)
+        link.send(frame())
+        for client in (one, other):
+            assert json.loads(client.recv(timeout=10))["name"] is None
+
+
+def test_a_watcher_is_told_the_cameras_and_their_changes(lone: Any) -> None:
+    with watch(lone) as socket:
+        assert socket.subprotocol == wire.WATCH_PROTOCOL
+        assert received(socket, "cameras")["cameras"] == []
+        edge = lone.edge(cameras=("door",))
+        assert received(socket, "cameras")["cameras"] == [
+            {"edge_id": edge.id, "name": "door", "up": None, "site_id": "default", "site": "default", "edge": "box"}
+        ]
+        with edge.link() as link:
+            status = [wire.CameraStatus(name="door", up=True, fps=9)]
+            link.send(wire.encode_text(wire.LinkStatus(cameras=status, spooled=0)))
+            assert received(socket, "cameras")["cameras"][0]["up"] is True
+
+
+def test_a_watcher_gets_the_frames_it_asked_for_until_it_no_longer_does(lone: Any) -> None:
+    edge = lone.edge(cameras=("door", "yard"))
+    with edge.link() as link, watch(lone) as socket:
+        socket.send(json.dumps({"type": "watch", "edge": edge.id, "camera": "yard"}))
+        until_watched(link, "yard")
+        link.send(frame(camera="door"))
+        link.send(frame(camera="yard"))
+        while not isinstance(message := socket.recv(timeout=10), bytes):
+            pass
+        assert unpack_frame(message)[0].camera == "yard"
+        socket.send('{"type":"unwatch"}')
+        message = wire.decode_text(link.recv(timeout=10), wire.LinkDown)  # type: ignore[arg-type]
+        assert message == wire.Watch("yard", 0)
+        link.send(frame(camera="yard"))
+        with pytest.raises(TimeoutError):
+            socket.recv(timeout=0.2)
+
+
+def test_events_come_in_order_from_the_cursor_on_and_go_on_as_they_happen(either: Any, event: Any) -> None:
+    edge = either.edge()
+    edge.send(*(event() for _ in range(5)))
+    with watch(either) as socket:
+        socket.send('{"type":"events","after":2}')
+        assert events(socket, 3) == [3, 4, 5]
+        made = event(name="Bob")
+        edge.send(made)
+        told = received(socket, "event")
+        logged = either.get(f"/v1/events/{made.id}").json()
+        assert told == {"type": "event", **logged}
+
+
+def test_without_a_cursor_events_begin_now(lone: Any, event: Any) -> None:
+    edge = lone.edge()
+    edge.send(event(), event())
+    with watch(lone) as socket:
+        socket.send('{"type":"events"}')
+        with pytest.raises(TimeoutError):
+            received(socket, "event", within_s=0.3)
+        edge.send(event())
+        assert events(socket, 1) == [3]
+
+
+def test_a_backlog_is_read_page_by_page_and_nothing_is_skipped(
+    lone: Any, event: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "PAGE", 7)
+    edge = lone.edge()
+    edge.send(*(event(thumbnail=None) for _ in range(60)))
+    with watch(lone) as socket:
+        socket.send('{"type":"events","after":0}')
+        edge.send(*(event(thumbnail=None) for _ in range(10)))
+        assert events(socket, 70) == list(range(1, 71))
+
+
+def test_reconnecting_by_cursor_misses_nothing_and_shows_nothing_twice(lone: Any, event: Any) -> None:
+    edge, done = lone.edge(), threading.Event()
+
+    def send() -> None:
+        for _ in range(60):
+            edge.send(event(thumbnail=None))
+        done.set()
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    seen: list[int] = []
+    while len(seen) < 60:
+        with watch(lone) as socket:
+            socket.send(json.dumps({"type": "events", "after": seen[-1] if seen else 0}))
+            seen += events(socket, min(7, 60 - len(seen)))
+    sender.join()
+    assert done.is_set()
+    assert seen == list(range(1, 61))
+
+
+def test_a_cursor_ahead_of_the_log_begins_at_its_end(lone: Any, event: Any) -> None:
+    edge = lone.edge()
+    with watch(lone) as socket:
+        socket.send('{"type":"events","after":1000}')
+        received(socket, "cameras")
+        edge.send(event())
+        assert events(socket, 1) == [1]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "nonsense",
+        "{}",
+        '{"type":"publish"}',
+        '{"type":"events","after":"x"}',
+        '{"type":"watch"}',
+        b"\x00",
+        " " * 5000,
+        "[" * 4000,
+    ],
+)
+def test_a_watcher_that_says_nonsense_is_told_and_cut_off(server: Any, message: str | bytes) -> None:
+    with watch(server) as socket:
+        socket.send(message)
+        assert close_code(socket) == 4400
+
+
+def test_too_many_cameras_at_once_are_refused(server: Any) -> None:
+    with watch(server) as socket:
+        for n in range(65):
+            socket.send(json.dumps({"type": "watch", "edge": "e", "camera": str(n)}))
+        assert close_code(socket) == 4400
+
+
+def stalled(port: int, protocol: str) -> sockets.socket:
+    """A client that shakes hands and then never reads."""
+    raw = sockets.socket()
+    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    raw.connect(("127.0.0.1", port))
+    raw.sendall(
+        f"GET /ws/face-stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{protocol}\r\n".encode()
+    )
+    return raw
+
+
+@pytest.mark.parametrize("protocol", ["", f"Sec-WebSocket-Protocol: {wire.WATCH_PROTOCOL}\r\n"])
+def test_a_client_that_never_reads_delays_nobody_and_is_cut_off(
+    lone: Any, monkeypatch: pytest.MonkeyPatch, protocol: str
+) -> None:
+    monkeypatch.setattr(session, "SEND_WITHIN_S", 0.5)
+    edge, large = lone.edge(), frame(jpeg=JPEG + b"x" * 60_000)
+    with stalled(lone.port, protocol) as slow, edge.link() as link:
+        if protocol:
+            slow.sendall(masked({"type": "watch", "edge": edge.id, "camera": "door"}))
+        with lone.socket("/ws/face-stream") as client:
+            until_watched(link, "door")
+            for _ in range(100):
+                link.send(large)
+                assert len(client.recv(timeout=5)) > 60_000
+        # The lease ends when the one that does not read no longer counts as watching.
+        ended = False
+        while not ended:
+            link.send(large)
+            with contextlib.suppress(TimeoutError):
+                ended = wire.decode_text(link.recv(timeout=0.05), wire.LinkDown) == wire.Watch("door", 0)  # type: ignore[arg-type]
+
+
+def masked(message: dict[str, str]) -> bytes:
+    """A WebSocket text frame with a mask of zeros."""
+    text = json.dumps(message).encode()
+    return bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text
