@@ -1,23 +1,45 @@
-"""Galleries: where they stand, their changes, and snapshots for those who start over."""
+"""Galleries: who is in them, where they stand, their changes, and snapshots for those who start over."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
+from control_plane.api import texts
 from control_plane.api.edges import check_follows
 from control_plane.api.route import Call, Listing, Media, Paging, Position, Route, answer, listing
 from control_plane.api.wireform import wire, wire_answer
 from control_plane.auth import EDGE, OPERATOR
 from control_plane.plane import Plane
-from control_plane.store import galleries
-from control_plane.store.db import Connection, Database
+from control_plane.store import galleries, members
+from control_plane.store.db import Connection, Database, new_id
 from control_plane.store.galleries import Gallery
+from faces.gallery import Kind, SettingsRow
 from faces.wire import MSGPACK, Page, pack_rows
 
 CHUNK_BYTES = 1 << 18
+
+
+Threshold = Annotated[float, msgspec.Meta(gt=0, le=2)]
+
+
+class NewGallery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gallery to be added. `th_accept` null: the threshold is the edge's own."""
+
+    name: str
+    kind: Kind = Kind.ALLOW
+    th_accept: Threshold | None = None
+
+
+class ChangedGallery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be changed; fields that are absent stay as they are."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    kind: Kind | msgspec.UnsetType = msgspec.UNSET
+    th_accept: Threshold | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +59,56 @@ async def show(call: Call[None, None]) -> Response:
     """One gallery."""
     gallery_id = call.path()
     return answer(await call.plane.read(lambda c: galleries.get(c, gallery_id)))
+
+
+async def create(call: Call[NewGallery, None]) -> Response:
+    """Add a gallery, with nobody in it; sites follow it when they are told to."""
+    wanted = call.body
+
+    def work(connection: Connection) -> Gallery:
+        now = call.plane.clock()
+        settings = SettingsRow(new_id(now), texts.name(wanted.name), wanted.kind, wanted.th_accept)
+        galleries.create(connection, settings, now)
+        return galleries.get(connection, settings.id)
+
+    made = await call.plane.write(work)
+    return answer(made, 201, {"Location": f"/v1/galleries/{made.id}"})
+
+
+async def change(call: Call[ChangedGallery, None]) -> Response:
+    """Change a gallery's name, kind or TH_ACCEPT."""
+    gallery_id = call.path()
+    changed = {k: v for k, v in msgspec.structs.asdict(call.body).items() if v is not msgspec.UNSET}
+    if "name" in changed:
+        changed["name"] = texts.name(changed["name"])
+
+    def work(connection: Connection) -> Gallery:
+        after = msgspec.structs.replace(galleries.settings(connection, gallery_id), **changed)
+        galleries.change_settings(connection, after, call.plane.clock())
+        return galleries.get(connection, gallery_id)
+
+    return answer(await call.plane.write(work))
+
+
+async def delete(call: Call[None, None]) -> Response:
+    """Remove a gallery. Its people stay, in other galleries or in none."""
+    gallery_id = call.path()
+    await call.plane.write(lambda c: galleries.delete(c, gallery_id))
+    return Response(status_code=204)
+
+
+async def join(call: Call[None, None]) -> Response:
+    """Have a person in a gallery; saying it again changes nothing."""
+    gallery_id, identity_id = call.path(), call.path("identity")
+    await call.plane.write(lambda c: members.join(c, gallery_id, identity_id, call.plane.clock()))
+    return Response(status_code=204)
+
+
+async def leave(call: Call[None, None]) -> Response:
+    """Take a person out of a gallery."""
+    gallery_id, identity_id = call.path(), call.path("identity")
+    await call.plane.write(lambda c: members.leave(c, gallery_id, identity_id, call.plane.clock()))
+    return Response(status_code=204)
 
 
 async def changes(call: Call[None, Since]) -> Response:
@@ -81,6 +153,11 @@ def _chunks(database: Database, gallery_id: str) -> Generator[bytes, None, None]
 ROUTES = (
     Route("GET", "/v1/galleries", browse, OPERATOR, {200: Listing[Gallery]}, query=Paging),
     Route("GET", "/v1/galleries/{id}", show, OPERATOR, {200: Gallery}),
+    Route("POST", "/v1/galleries", create, OPERATOR, {201: Gallery}, body=NewGallery),
+    Route("PATCH", "/v1/galleries/{id}", change, OPERATOR, {200: Gallery}, body=ChangedGallery),
+    Route("DELETE", "/v1/galleries/{id}", delete, OPERATOR, {204: None}),
+    Route("PUT", "/v1/galleries/{id}/members/{identity}", join, OPERATOR, {204: None}),
+    Route("DELETE", "/v1/galleries/{id}/members/{identity}", leave, OPERATOR, {204: None}),
     Route("GET", "/v1/galleries/{id}/changes", changes, EDGE, {200: wire(Page)}, query=Since),
     Route("GET", "/v1/galleries/{id}/snapshot", snapshot, EDGE, {200: Media((MSGPACK,))}),
 )

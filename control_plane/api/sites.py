@@ -21,6 +21,13 @@ class NewSite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     galleries: tuple[str, ...] = (DEFAULT_GALLERY,)
 
 
+class ChangedSite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is to be changed; fields that are absent stay as they are."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    galleries: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+
+
 async def browse(call: Call[None, Paging]) -> Response:
     """Sites."""
     asked = call.query
@@ -46,8 +53,25 @@ async def show(call: Call[None, None]) -> Response:
     return answer(await call.plane.read(lambda c: sites.get(c, site_id)))
 
 
+async def change(call: Call[ChangedSite, None]) -> Response:
+    """Change a site's name, or the galleries that its edges follow."""
+    site_id = call.path()
+    name = call.body.name if call.body.name is msgspec.UNSET else texts.name(call.body.name)
+    followed = call.body.galleries
+
+    def work(connection: Connection) -> Site:
+        if name is not msgspec.UNSET:
+            sites.rename(connection, site_id, name)
+        if followed is not msgspec.UNSET:
+            sites.follow(connection, site_id, list(followed))
+        return sites.get(connection, site_id)
+
+    return answer(await call.plane.write(work))
+
+
 ROUTES = (
     Route("GET", "/v1/sites", browse, OPERATOR, {200: Listing[Site]}, query=Paging),
     Route("POST", "/v1/sites", create, OPERATOR, {201: Site}, body=NewSite),
     Route("GET", "/v1/sites/{id}", show, OPERATOR, {200: Site}),
+    Route("PATCH", "/v1/sites/{id}", change, OPERATOR, {200: Site}, body=ChangedSite),
 )

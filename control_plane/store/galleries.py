@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -17,7 +17,7 @@ from control_plane.store.tables import (
     identities,
     site_galleries,
 )
-from faces.errors import Compacted, Diverged, NotFound
+from faces.errors import Compacted, Conflict, Diverged, NotFound
 from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow, checksum, key, row_hash
 from faces.wire import Followed, Page, Position, SnapshotHead
 
@@ -65,7 +65,8 @@ def removal(of: Key, before: int) -> Change:
 
 
 def create(connection: sa.Connection, settings: SettingsRow, now: datetime) -> None:
-    """Make an empty gallery; its settings are its first change."""
+    """Make an empty gallery; its settings are its first change. Raises Conflict for a name that another has."""
+    _check_name(connection, settings)
     connection.execute(
         galleries.insert().values(
             id=settings.id,
@@ -85,6 +86,39 @@ def create(connection: sa.Connection, settings: SettingsRow, now: datetime) -> N
 def settings(connection: sa.Connection, gallery_id: str) -> SettingsRow:
     """A gallery's settings; raises NotFound."""
     return _settings(_gallery(connection, gallery_id))
+
+
+def change_settings(connection: sa.Connection, after: SettingsRow, now: datetime) -> None:
+    """Give a gallery other settings; raises NotFound, and Conflict for a name that another gallery has."""
+    lock(connection, [after.id])
+    before = settings(connection, after.id)
+    if before == after:
+        return
+    _check_name(connection, after)
+    connection.execute(
+        galleries.update()
+        .where(galleries.c.id == after.id)
+        .values(name=after.name, kind=after.kind, th_accept=after.th_accept, settings_hash=row_hash(after))
+    )
+    record(connection, after.id, [put(after, row_hash(before))], now)
+
+
+def delete(connection: sa.Connection, gallery_id: str) -> None:
+    """Remove a gallery; its people stay, and edges forget it as their sites no longer follow it. Raises NotFound."""
+    settings(connection, gallery_id)
+    if gallery_id == DEFAULT_GALLERY:
+        raise Conflict("the default gallery stays", remedy="Take people out of it, or have sites follow others.")
+    connection.execute(galleries.delete().where(galleries.c.id == gallery_id))
+
+
+def compact(connection: sa.Connection, gallery_id: str, upto: int) -> None:
+    """Keep the changes up to a revision no longer one by one: a copy that stands before it starts over."""
+    lock(connection, [gallery_id])
+    upto = min(upto, position(connection, gallery_id).revision)
+    old = (gallery_changes.c.gallery_id == gallery_id) & (gallery_changes.c.revision <= upto)
+    connection.execute(gallery_changes.delete().where(old))
+    below = (galleries.c.id == gallery_id) & (galleries.c.compacted_to < upto)
+    connection.execute(galleries.update().where(below).values(compacted_to=upto))
 
 
 def get(connection: sa.Connection, gallery_id: str) -> Gallery:
@@ -130,21 +164,28 @@ def record(connection: sa.Connection, gallery_id: str, changes: Sequence[Change]
     """Append changes to a gallery's log, one revision each; returns where the gallery then stands."""
     query = sa.select(galleries.c.revision, galleries.c.checksum).where(galleries.c.id == gallery_id)
     revision, total = connection.execute(query.with_for_update()).one()
+    rows: list[dict[str, Any]] = []
+    latest: dict[Key, dict[str, Any]] = {}
     for change in changes:
         revision += 1
         total ^= change.before ^ change.after
-        _supersede(connection, gallery_id, change.key, revision)
-        connection.execute(
-            gallery_changes.insert().values(
-                gallery_id=gallery_id,
-                revision=revision,
-                row_kind=change.key.kind,
-                row_id=change.key.id,
-                removed=change.removed,
-                checksum=total,
-                changed_at=now,
-            )
-        )
+        row = {
+            "gallery_id": gallery_id,
+            "revision": revision,
+            "row_kind": change.key.kind,
+            "row_id": change.key.id,
+            "removed": change.removed,
+            "superseded_by": None,
+            "checksum": total,
+            "changed_at": now,
+        }
+        if change.key in latest:
+            latest[change.key]["superseded_by"] = revision
+        rows.append(row)
+        latest[change.key] = row
+    if rows:
+        _supersede(connection, gallery_id, {Key(r["row_kind"], r["row_id"]): r["revision"] for r in reversed(rows)})
+        connection.execute(gallery_changes.insert(), rows)
     connection.execute(galleries.update().where(galleries.c.id == gallery_id).values(revision=revision, checksum=total))
     return Position(revision, total)
 
@@ -241,6 +282,12 @@ def encoding_row(row: sa.Row[Any]) -> EncodingRow:
     return EncodingRow(row.id, row.identity_id, row.model, row.data, row.against)
 
 
+def _check_name(connection: sa.Connection, wanted: SettingsRow) -> None:
+    same = (galleries.c.name == wanted.name) & (galleries.c.id != wanted.id)
+    if connection.execute(sa.select(galleries.c.id).where(same)).first() is not None:
+        raise Conflict(f"there is a gallery {wanted.name!r} already")
+
+
 def _gallery(connection: sa.Connection, gallery_id: str) -> sa.Row[Any]:
     row = connection.execute(sa.select(galleries).where(galleries.c.id == gallery_id)).one_or_none()
     if row is None:
@@ -252,14 +299,16 @@ def _settings(gallery: sa.Row[Any]) -> SettingsRow:
     return SettingsRow(gallery.id, gallery.name, Kind(gallery.kind), gallery.th_accept)
 
 
-def _supersede(connection: sa.Connection, gallery_id: str, of: Key, revision: int) -> None:
+def _supersede(connection: sa.Connection, gallery_id: str, by: Mapping[Key, int]) -> None:
+    """Mark what the log says of these rows so far as superseded by the given revisions."""
     same_row = (
         (gallery_changes.c.gallery_id == gallery_id)
-        & (gallery_changes.c.row_kind == of.kind)
-        & (gallery_changes.c.row_id == of.id)
+        & (gallery_changes.c.row_kind == sa.bindparam("kind"))
+        & (gallery_changes.c.row_id == sa.bindparam("id_"))
     )
-    void = same_row & gallery_changes.c.superseded_by.is_(None)
-    connection.execute(gallery_changes.update().where(void).values(superseded_by=revision))
+    void = gallery_changes.update().where(same_row & gallery_changes.c.superseded_by.is_(None))
+    superseded = [{"kind": of.kind, "id_": of.id, "by": revision} for of, revision in by.items()]
+    connection.execute(void.values(superseded_by=sa.bindparam("by")), superseded)
 
 
 def _between(gallery_id: str, after: int, upto: int) -> sa.ColumnElement[bool]:

@@ -66,16 +66,29 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
 
 def create(connection: sa.Connection, name: str, gallery_ids: list[str], now: datetime, site_id: str = "") -> str:
     """Make a site that follows the given galleries; returns its id. Raises Conflict if the name is taken."""
-    if connection.execute(sa.select(sites.c.id).where(sites.c.name == name)).first() is not None:
-        raise Conflict(f"there is a site {name!r} already")
+    site_id = site_id or new_id(now)
+    _check_name(connection, name, site_id)
+    connection.execute(sites.insert().values(id=site_id, name=name, created_at=now))
+    follow(connection, site_id, gallery_ids)
+    return site_id
+
+
+def rename(connection: sa.Connection, site_id: str, name: str) -> None:
+    """Give a site another name; raises NotFound, and Conflict if it is taken."""
+    _check_name(connection, name, site_id)
+    if not connection.execute(sites.update().where(sites.c.id == site_id).values(name=name)).rowcount:
+        raise NotFound(f"there is no site {site_id!r}")
+
+
+def follow(connection: sa.Connection, site_id: str, gallery_ids: list[str]) -> None:
+    """Have a site follow just these galleries; raises NotFound for a site or gallery that is not there."""
+    get(connection, site_id)
     known = set(connection.execute(sa.select(galleries.c.id).where(galleries.c.id.in_(gallery_ids))).scalars())
     if missing := set(gallery_ids) - known:
         raise NotFound(f"there is no gallery {min(missing)!r}")
-    site_id = site_id or new_id(now)
-    connection.execute(sites.insert().values(id=site_id, name=name, created_at=now))
+    connection.execute(site_galleries.delete().where(site_galleries.c.site_id == site_id))
     for gallery_id in sorted(known):
         connection.execute(site_galleries.insert().values(site_id=site_id, gallery_id=gallery_id))
-    return site_id
 
 
 def get(connection: sa.Connection, site_id: str) -> Site:
@@ -200,6 +213,12 @@ def edge_listing(
         )
         for r in rows
     ]
+
+
+def _check_name(connection: sa.Connection, name: str, site_id: str) -> None:
+    same = (sites.c.name == name) & (sites.c.id != site_id)
+    if connection.execute(sa.select(sites.c.id).where(same)).first() is not None:
+        raise Conflict(f"there is a site {name!r} already")
 
 
 def _site_named(connection: sa.Connection, name: str | None) -> sa.Row[Any, Any]:

@@ -129,3 +129,44 @@ def test_a_cut_snapshot_is_not_complete(server: Any) -> None:
     assert not reader.complete
     with pytest.raises(Invalid):
         SnapshotReader().feed(b"\0\0\0\2{}")
+
+
+def test_a_gallery_is_made_changed_and_removed(either: Any) -> None:
+    response = either.post("/v1/galleries", json={"name": "banned", "kind": "deny"})
+    made = response.json()
+    assert (response.status_code, made["kind"], made["th_accept"], made["identities"]) == (201, "deny", None, 0)
+    assert either.get(response.headers["Location"]).json() == made
+    changed = either.call("PATCH", f"/v1/galleries/{made['id']}", json={"th_accept": 0.4, "kind": "watch"}).json()
+    assert (changed["name"], changed["kind"], changed["th_accept"]) == ("banned", "watch", 0.4)
+    assert changed["revision"] == made["revision"] + 1
+    assert either.call("DELETE", f"/v1/galleries/{made['id']}").status_code == 204
+    assert either.get(f"/v1/galleries/{made['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"name": "default"}, 409),
+        ({"name": ""}, 400),
+        ({"name": "x", "kind": "block"}, 400),
+        ({"name": "x", "th_accept": 0}, 400),
+        ({"name": "x", "th_accept": 3}, 400),
+    ],
+)
+def test_a_gallery_that_cannot_be_is_not_made(server: Any, body: dict[str, Any], status: int) -> None:
+    assert server.post("/v1/galleries", json=body).status_code == status
+
+
+def test_the_default_gallery_cannot_be_removed(server: Any) -> None:
+    assert server.call("DELETE", "/v1/galleries/default").status_code == 409
+
+
+def test_people_join_and_leave_galleries(either: Any) -> None:
+    person = either.person("Ann")
+    banned = either.post("/v1/galleries", json={"name": "banned", "kind": "deny"}).json()["id"]
+    member = f"/v1/galleries/{banned}/members/{person}"
+    assert [either.call("PUT", member).status_code for _ in range(2)] == [204, 204]
+    assert either.get(f"/v1/identities/{person}").json()["galleries"] == sorted([banned, "default"])
+    assert either.get(f"/v1/galleries/{banned}").json()["identities"] == 1
+    assert [either.call("DELETE", member).status_code for _ in range(2)] == [204, 404]
+    assert either.call("PUT", f"/v1/galleries/{banned}/members/nobody").status_code == 404

@@ -40,3 +40,14 @@ def test_sites_are_paged(server: Any, limit: int) -> None:
     assert len(seen) == len(set(seen))
     assert seen == sorted(seen)
     assert len(seen) >= 4
+
+
+def test_a_sites_edges_follow_the_galleries_it_is_told_to(either: Any) -> None:
+    site = either.post("/v1/sites", json={"name": "Gate"}).json()
+    staff = either.post("/v1/galleries", json={"name": "staff"}).json()
+    changed = either.call("PATCH", f"/v1/sites/{site['id']}", json={"name": "North gate", "galleries": [staff["id"]]})
+    assert (changed.json()["name"], changed.json()["galleries"]) == ("North gate", [staff["id"]])
+    assert either.call("PATCH", f"/v1/sites/{site['id']}", json={"galleries": ["nowhere"]}).status_code == 404
+    assert either.get(f"/v1/sites/{site['id']}").json() == changed.json()
+    assert either.call("PATCH", f"/v1/sites/{site['id']}", json={"name": "default"}).status_code == 409
+    assert either.call("PATCH", "/v1/sites/nowhere", json={"name": "x"}).status_code == 404

@@ -13,7 +13,7 @@ from control_plane.store.db import Database, new_id
 from control_plane.store.tables import galleries as galleries_table
 from control_plane.store.tables import gallery_changes
 from faces.encoding import SFACE, to_bytes, unit
-from faces.errors import Compacted, Diverged, NotFound
+from faces.errors import Compacted, Conflict, Diverged, NotFound
 from faces.gallery import EncodingRow, Kind, SettingsRow, checksum, row_hash
 from faces.replica import Replica
 from faces.wire import Position
@@ -183,3 +183,51 @@ def test_whatever_happens_a_copy_that_has_caught_up_equals_the_gallery(
         follow(connection, replica)
         assert replica.position.checksum == galleries.recomputed_checksum(connection, G)
         connection.rollback()
+
+
+def test_a_gallerys_settings_travel_like_any_row(database: Database) -> None:
+    replica = Replica(SFACE)
+    with database.write() as connection:
+        follow(connection, replica)
+        galleries.change_settings(connection, SettingsRow(G, "staff", Kind.WATCH, 0.4), NOW)
+        follow(connection, replica)
+        assert replica.gallery.settings == SettingsRow(G, "staff", Kind.WATCH, 0.4)
+        before = galleries.position(connection, G)
+        galleries.change_settings(connection, SettingsRow(G, "staff", Kind.WATCH, 0.4), NOW)
+        assert galleries.position(connection, G) == before
+        assert galleries.recomputed_checksum(connection, G) == before.checksum
+
+
+def test_a_gallerys_name_is_its_own(database: Database) -> None:
+    with database.write() as connection:
+        galleries.create(connection, SettingsRow("staff", "staff"), NOW)
+        with pytest.raises(Conflict):
+            galleries.create(connection, SettingsRow("other", "staff"), NOW)
+        with pytest.raises(Conflict):
+            galleries.change_settings(connection, SettingsRow("staff", "default"), NOW)
+
+
+def test_a_gallery_that_is_removed_leaves_its_people_and_the_default_gallery_stays(database: Database) -> None:
+    with database.write() as connection:
+        galleries.create(connection, SettingsRow("staff", "staff"), NOW)
+        ann = enroll(connection, "Ann", gallery_id="staff")
+        galleries.delete(connection, "staff")
+        assert identities.get(connection, ann).galleries == []
+        with pytest.raises(Conflict):
+            galleries.delete(connection, G)
+        with pytest.raises(NotFound):
+            galleries.delete(connection, "staff")
+
+
+@pytest.mark.parametrize("upto", [0, 1, 2, 3, 99])
+def test_a_copy_before_the_compaction_starts_over_and_one_at_or_after_it_goes_on(database: Database, upto: int) -> None:
+    with database.write() as connection:
+        enroll(connection, "Ann")
+        galleries.compact(connection, G, upto)
+        galleries.compact(connection, G, 1)
+        for after in range(4):
+            if after < min(max(upto, 1), 3):
+                with pytest.raises(Compacted):
+                    galleries.page(connection, G, after)
+            else:
+                assert galleries.page(connection, G, after).position.revision == 3
