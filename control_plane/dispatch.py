@@ -6,7 +6,6 @@ import logging
 from typing import NamedTuple
 
 import dramatiq
-import redis
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +26,10 @@ class Dispatch:
     """Sends messages to the broker at `url`. No URL: the worker notices the row by itself, and nothing is sent."""
 
     def __init__(self, url: str | None) -> None:
-        self._broker = None if url is None else _broker(url)
+        self._broker: dramatiq.Broker | None = None
+        self._failures: tuple[type[Exception], ...] = ()
+        if url is not None:
+            self._broker, self._failures = _broker(url)
 
     @property
     def sends(self) -> bool:
@@ -40,7 +42,7 @@ class Dispatch:
         try:
             for row_id in row_ids:
                 self._broker.enqueue(dramatiq.Message(job.queue, job.actor, (row_id,), {}, {}))
-        except (dramatiq.DramatiqError, redis.RedisError, OSError) as error:
+        except self._failures as error:
             log.warning("the broker does not take messages: %s", type(error).__name__)
 
     def close(self) -> None:
@@ -48,12 +50,14 @@ class Dispatch:
             self._broker.close()
 
 
-def _broker(url: str) -> dramatiq.Broker:
+def _broker(url: str) -> tuple[dramatiq.Broker, tuple[type[Exception], ...]]:
+    """The broker, and what it raises when it is out of reach. Each is imported only where it is used."""
     # No middleware: what it adds concerns those who run actors.
     if url.startswith("redis"):
+        import redis
         from dramatiq.brokers.redis import RedisBroker
 
-        return RedisBroker(url=url, middleware=[])  # type: ignore[no-untyped-call]
+        return RedisBroker(url=url, middleware=[]), (redis.RedisError,)  # type: ignore[no-untyped-call]
     from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-    return RabbitmqBroker(url=url, middleware=[])
+    return RabbitmqBroker(url=url, middleware=[]), (dramatiq.BrokerError,)
