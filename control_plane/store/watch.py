@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from types import TracebackType
 from typing import Self
 
-from control_plane.store.db import Database
+from control_plane.store.db import Database, Unavailable
 
 
 class Watch:
@@ -16,18 +17,20 @@ class Watch:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._sqlite = database.is_sqlite
-        self.interval_s = 0.02 if self._sqlite else 0.2
-        self._connection = database.engine.connect().execution_options(rollcall_no_begin=True) if self._sqlite else None
+        self.interval_s = 0.02 if database.is_sqlite else 0.2
+        self._connection = database.engine.raw_connection() if database.is_sqlite else None
         self._version: int | None = None
 
     def changed(self) -> bool:
         """Raises Unavailable if the database does not answer."""
         if self._connection is None:
             return True
-        with self._database.available():
-            version = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        try:
+            # The driver's own connection: asked fifty times a second, SQLAlchemy would be most of the cost.
+            cursor = self._connection.driver_connection.execute("PRAGMA data_version")  # type: ignore[union-attr]
+            (version,) = cursor.fetchone()
+        except sqlite3.Error as error:
+            raise Unavailable(f"the database does not answer: {error}") from error
         self._version, before = version, self._version
         return bool(version != before)
 
