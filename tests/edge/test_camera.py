@@ -117,10 +117,18 @@ def test_a_missing_file_stops_the_start() -> None:
         Camera("stage", "films/none.mp4")
 
 
-@pytest.mark.parametrize("name", ["noise.mp4", "-i.mp4", "concat:a|b.mp4"])
-def test_a_file_that_is_no_film_is_lost_and_ends(tmp_path: Path, running: Run, name: str) -> None:
-    (tmp_path / name).write_bytes(b"no film at all" * 100)
-    camera = running(Camera("stage", str(tmp_path / name)))
+@pytest.mark.parametrize("name", ["-i.mkv", "concat:a|b.mkv", "film%03d.mkv"])
+def test_a_file_s_name_is_no_option_protocol_or_pattern(
+    data: Path, tmp_path: Path, running: Run, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / name).write_bytes((data / "video" / "signer-2.mkv").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(running(Camera("signer", name)).next(10), Frame)
+
+
+def test_a_file_that_is_no_film_is_lost_and_ends(tmp_path: Path, running: Run) -> None:
+    (tmp_path / "noise.mp4").write_bytes(b"no film at all" * 100)
+    camera = running(Camera("stage", str(tmp_path / "noise.mp4")))
     lost, end = camera.next(10), camera.next(10)
     assert isinstance(lost, Notice)
     assert isinstance(end, Notice)

@@ -74,6 +74,8 @@ def test_from_a_file_to_the_control_plane_and_the_gate(
 ) -> None:
     plane.galleries["g1"].change(people)
     url, posts = gate_posts
+    trouble = iter([(503, "text/plain", b"")])
+    plane.fail = lambda path: next(trouble, None) if path == "/v1/edge/galleries" else None
     Edge(settings(plane, tmp_path, data / "video" / "stage.mp4", WEBHOOK_URL=url), engine).run()
     events = list(plane.events.values())
     assert names(events) >= {"Lin-Manuel Miranda", "Barack Obama"}

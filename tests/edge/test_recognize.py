@@ -18,7 +18,7 @@ from edge.recognize import Policy, Recognizer
 from faces.encoding import Matrix
 from faces.engine import Engine, images
 from faces.events import Event, Status
-from faces.face import Face, Picture
+from faces.face import Box, Face, Picture
 from faces.gallery import Key
 
 MIRANDA, LACAMOIRE, OBAMA = "Lin-Manuel Miranda", "Alex Lacamoire", "Barack Obama"
@@ -98,6 +98,32 @@ def test_a_cut_begins_new_tracks(recognizer: Recognizer, stage: list[Frame], hel
     before = play(recognizer, stage[180:211], held)
     after = play(recognizer, stage[211:], held)
     assert not {event.track for _, event in before} & {event.track for _, event in after}
+
+
+def in_place_of(frame: Frame, box: Box, picture: Picture, face: Box, *, later: int) -> Frame:
+    """What the camera shows when it cuts to another picture, whose face stands exactly where one stood before."""
+    scale = box.height / face.height
+    (x, y), (to_x, to_y) = face.centre, box.centre
+    moved = np.array([[scale, 0, to_x - scale * x], [0, scale, to_y - scale * y]], np.float32)
+    shown = np.asarray(cv2.warpAffine(picture, moved, frame.size), np.uint8)
+    return replace(frame, picture=shown, number=frame.number + later, moment=frame.moment + later / 30)
+
+
+def test_somebody_who_takes_another_s_place_at_a_cut_is_not_taken_for_them(
+    recognizer: Recognizer, engine: Engine, data: Path, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    play(recognizer, stage[82:120], held)
+    (miranda,) = recognizer.look(stage[120], held).seen
+    assert miranda.name == MIRANDA
+    portrait = images.load((data / "portraits" / "biden.jpg").read_bytes())
+    face = engine.detect(portrait)[0].box
+    cut = [in_place_of(stage[120], Box(*miranda.box), portrait, face, later=later) for later in range(1, 16)]
+    sights = [recognizer.look(frame, held) for frame in cut]
+    assert Box(*sights[0].seen[0].box).overlap(Box(*miranda.box)) > 0.7
+    assert all(seen.name != MIRANDA for sight in sights for seen in sight.seen)
+    ((_, name),) = passes([(0, event) for sight in sights for event in sight.events])
+    assert name == "Joe Biden"
+    assert miranda.track not in {seen.track for sight in sights for seen in sight.seen}
 
 
 def test_a_stranger_is_one_reject_a_track(engine: Engine, data: Path, held: tuple[Held, ...]) -> None:

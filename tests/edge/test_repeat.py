@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -62,13 +63,26 @@ def test_a_failure_is_waited_out_even_if_there_is_work(error: Exception, until: 
     work = Work(60.0)
     work.error = error
     repeater, thread = started(work, Backoff(0.2, 0.2, chance=lambda: 0.5))
-    until(lambda: work.runs == 1 and repeater.failing)
-    repeater.wake()
-    assert work.runs == 1, "a wake does not cut a backoff short"
+    until(lambda: repeater.failing)
+    began = time.monotonic()
     work.error = None
+    repeater.wake()
     until(lambda: work.runs == 2 and not repeater.failing)
+    assert time.monotonic() - began > 0.1, "a wake does not cut a backoff short"
     repeater.stop()
     thread.join(5)
+
+
+def test_success_ends_the_backoff(until: Callable[..., None]) -> None:
+    work, backoff = Work(60.0), Backoff(0.01, 60, chance=lambda: 0.5)
+    work.error = RollcallError("no")
+    repeater, thread = started(work, backoff)
+    until(lambda: work.runs == 3)
+    work.error = None
+    until(lambda: work.runs == 4 and not repeater.failing)
+    repeater.stop()
+    thread.join(5)
+    assert backoff.wait_s() == 0.01
 
 
 def test_a_hurry_cuts_a_backoff_short(until: Callable[..., None]) -> None:

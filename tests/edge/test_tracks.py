@@ -116,9 +116,10 @@ def test_the_mean_is_of_unit_length() -> None:
 
 def test_probes_are_bounded_and_the_best_are_kept() -> None:
     track = Track(1, "sface", face(0), 0.0)
-    for number in range(KEPT_PROBES + 5):
-        track.add(Probe(vector(number), float(number)), evidence(number))
-    assert [probe.quality for probe in track.probes] == list(range(5, KEPT_PROBES + 5))
+    qualities = [float(number * 7 % (KEPT_PROBES + 5)) for number in range(KEPT_PROBES + 5)]
+    for number, quality in enumerate(qualities):
+        track.add(Probe(vector(number), quality), evidence(number))
+    assert sorted(probe.quality for probe in track.probes) == list(range(5, KEPT_PROBES + 5))
     assert track.taken == KEPT_PROBES + 5
 
 

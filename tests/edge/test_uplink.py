@@ -101,6 +101,8 @@ def test_a_new_copy_comes_as_a_snapshot_and_then_moves_by_changes(plane: Any, sy
     log = plane.galleries["g1"]
     log.change(person(1))
     syncer.step()
+    assert plane.asked[-2:] == ["GET /v1/galleries/g1/snapshot", "PUT /v1/edge/galleries/g1"]
+    assert "GET /v1/galleries/g1/changes" not in plane.asked
     plane.asked.clear()
     for number in (2, 3, 4, 5):
         log.change(person(number))
@@ -153,6 +155,8 @@ def test_a_copy_that_cannot_go_on_starts_over(
     happens(log, replica)
     syncer.step()
     assert "GET /v1/galleries/g1/snapshot" in plane.asked
+    behind = happens in (compacted, forked)
+    assert ("GET /v1/galleries/g1/changes" in plane.asked) is behind, "there is nothing to catch up on"
     assert replica.position("g1") == log.position
     names = {row.id for row in log.rows.values() if isinstance(row, IdentityRow)}
     assert replica.held[0].gallery.identities.keys() == names
