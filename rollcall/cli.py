@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from faces.engine import ENGINES
 from faces.errors import Invalid, RollcallError
@@ -86,6 +85,8 @@ def up(
 @click.option("--models", type=FOLDER, help="A folder of weight files to use instead of the installed ones.")
 @click.option("--photos", type=click.IntRange(1, 100), default=3, show_default=True, help="Photos enrolled a person.")
 @click.option("--probes", type=click.IntRange(1, 100), default=1, show_default=True, help="Photos a search averages.")
+@click.option("--tracks", is_flag=True, help="Judge whole tracks, by the edge, in films of the photos not enrolled.")
+@click.option("--splits", type=click.IntRange(1), help="With --tracks: ways to part a person's photos; else all.")
 @click.option("--strangers", type=FOLDER, help="Photos of people who are never enrolled.")
 @click.option("--distance", type=click.FloatRange(0, 2), help="The distance to report; else the engine's own.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Decides the order of each person's photos.")
@@ -101,6 +102,8 @@ def evaluate(
     models: Path | None,
     photos: int,
     probes: int,
+    tracks: bool,
+    splits: int | None,
     strangers: Path | None,
     distance: float | None,
     seed: int,
@@ -115,10 +118,13 @@ def evaluate(
     FOLDER holds a folder of photos for each person.
     """
     from rollcall import evaluate as evaluation
+    from rollcall import evaluate_tracks as whole
     from rollcall import plot as plotting
 
     if (folder is None) == (gallery is None):
         raise click.UsageError("Give a folder of people, or --gallery.")
+    if tracks and (gallery is not None or plot is not None):
+        raise click.UsageError("--tracks needs a folder of people, and draws no picture.")
     if gallery is not None:
         _confusion(gallery, engine, distance, data, as_json)
         return
@@ -135,6 +141,13 @@ def evaluate(
         wanted_fpir=fpir,
         wanted_gallery=people,
     )
+    if tracks:
+        judged = whole.run(options, Console(stderr=True), splits=splits)
+        if as_json:
+            click.echo(msgspec.json.format(msgspec.json.encode(judged)).decode())
+        else:
+            whole.show(judged, console)
+        return
     report, found = evaluation.run(options, Console(stderr=True))
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
@@ -218,9 +231,7 @@ def _database(data: Path) -> Iterator[Database]:
         database.close()
 
 
-@contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=total)
-        yield lambda: progress.advance(task)
+def _progress(what: str, total: int) -> AbstractContextManager[Callable[[], None]]:
+    from rollcall.evaluate import progress
+
+    return progress(what, total, Console(stderr=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -133,14 +135,20 @@ def percent(found: Rate) -> str:
     return f"{found.rate:.2%} ({low:.2%} to {high:.2%}; {found.count} of {found.of})"
 
 
+@contextmanager
+def progress(what: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
+    """A bar on the console while something is done `total` times; gives what advances it by one."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.advance(task)
+
+
 def _encoded(options: Options, engine: engines.Engine, console: Console) -> tuple[Folder, Folder | None]:
     folders = [options.folder, *([options.strangers] if options.strangers else [])]
     total = sum(len(paths) for folder in folders for paths in photos_in(folder).values())
-    columns = (TextColumn("Encoding photos"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=total)
-        threads = os.cpu_count() or 1
-        done = [encode(engine, f, threads=threads, on_photo=lambda: progress.advance(task)) for f in folders]
+    with progress("Encoding photos", total, console) as advance:
+        done = [encode(engine, f, threads=os.cpu_count() or 1, on_photo=advance) for f in folders]
     return done[0], done[1] if options.strangers else None
 
 

@@ -33,7 +33,7 @@ def frames(scenes: Sequence[Scene], *, seed: int = 0) -> Iterator[Picture]:
     for scene in scenes:
         count = round(scene.seconds * FPS)
         for index in range(count):
-            yield _frame(scene, index / max(1, count - 1), random)
+            yield frame(scene, index / max(1, count - 1), random)
 
 
 def write(path: Path, pictures: Iterator[Picture]) -> int:
@@ -47,13 +47,14 @@ def write(path: Path, pictures: Iterator[Picture]) -> int:
     return count
 
 
-def _frame(scene: Scene, progress: float, random: np.random.Generator) -> Picture:
+def frame(scene: Scene, progress: float, random: np.random.Generator) -> Picture:
+    """The frame at `progress` (0 to 1) of the way through the room."""
     room = np.full((HEIGHT, WIDTH, 3), 96, np.float32)
     room += np.linspace(-24, 24, WIDTH, dtype=np.float32)[None, :, None]
     if scene.photo is not None and scene.face is not None:
         room = _placed(room, scene.photo, scene.face, progress)
     light = 1.0 + 0.25 * math.sin(2 * math.pi * progress * 1.5)
-    noise = random.normal(0, 3, room.shape).astype(np.float32)
+    noise = 3 * random.standard_normal(room.shape, np.float32)
     picture: Picture = np.clip(room * light + noise, 0, 255).astype(np.uint8)
     return picture
 
