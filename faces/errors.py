@@ -90,6 +90,10 @@ class Reason(StrEnum):
     AMBIGUOUS_NAME = "ambiguous_name"
     IDENTITY_ERASED = "identity_erased"
     UNREADABLE_ARCHIVE = "unreadable_archive"
+    UNREADABLE_ENTRY = "unreadable_entry"
+    BAD_ENTRY_NAME = "bad_entry_name"
+    DUPLICATE_ENTRY = "duplicate_entry"
+    BAD_MANIFEST = "bad_manifest"
     INTERNAL = "internal"
 
 

@@ -1,17 +1,91 @@
-"""Admission to a gallery: whose photo it is, and whether it may be added, decided while the gallery stands still."""
+"""Admission to a gallery: whose photo it is, and whether it may be added, decided while the galleries stand still."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from control_plane.store import enrollments, galleries, identities
-from control_plane.store.db import Connection, new_id
-from faces.encoding import Vector, to_bytes
-from faces.errors import AmbiguousName, NotFound, Reason, Refused
-from faces.gallery import EncodingRow, Gallery
+import numpy as np
+
+from control_plane.store import admitted
+from control_plane.store.admitted import NewPerson, NewPhoto
+from control_plane.store.db import Connection
+from faces.encoding import Vector, distances, to_bytes
+from faces.errors import Reason, Refused
+from faces.gallery import Candidate as Near
+from faces.gallery import EncodingRow, Gallery, IdentityRow, Match, row_hash
 from faces.quality import SAME_PERSON_DISTANCE
 from jobs.copies import Copies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Candidate:
+    """An encoded photo put forward: for `identity_id` if given, else by external id, else by name.
+
+    `once`: the same photo of the same person again is a duplicate, not a further photo. `entry` is what a refusal of a
+    later look-alike names; empty: nothing.
+    """
+
+    gallery_id: str
+    encoding: Vector
+    quality: dict[str, Any]
+    blob: str
+    sha256: str
+    identity_id: str | None = None
+    name: str = ""
+    external_id: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    valid_until: datetime | None = None
+    force: bool = False
+    once: bool = False
+    entry: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`identity_hash` is the person's row if this photo made the person."""
+
+    identity_id: str
+    name: str
+    photo_id: str
+    identity_hash: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    identity_id: str
+    name: str
+    photo_id: str
+
+
+Outcome = Accepted | Duplicate | Refused
+
+
+class Owner(NamedTuple):
+    """Whose an encoding is, and which entry of the archive it came from, where that is to be told."""
+
+    identity_id: str
+    name: str
+    entry: str
+
+
+@dataclass
+class Newcomers:
+    """What has been admitted, or would have been, beyond what the copies of the galleries hold.
+
+    `vectors` and their `owners` are by gallery.
+    """
+
+    people: list[NewPerson] = field(default_factory=list)
+    photos: list[NewPhoto] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    called: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    external: dict[str, str] = field(default_factory=dict)
+    known: dict[tuple[str, str], str] = field(default_factory=dict)
+    vectors: dict[str, list[Vector]] = field(default_factory=dict)
+    owners: dict[str, list[Owner]] = field(default_factory=dict)
 
 
 class Admission:
@@ -22,63 +96,173 @@ class Admission:
         self._model = model
         self._th_accept = th_accept
 
-    def admit(
-        self,
-        connection: Connection,
-        work: enrollments.Work,
-        encoding: Vector,
-        quality: dict[str, Any],
-        now: datetime,
-    ) -> None:
-        """Add the encoding to its person, or make the person; the enrollment is accepted in the same transaction.
+    def admit(self, connection: Connection, candidates: Sequence[Candidate], now: datetime) -> list[Outcome]:
+        """Decide on each in turn, and add those accepted in the caller's transaction."""
+        newcomers = Newcomers()
+        outcomes = self.decide(connection, candidates, newcomers, now)
+        admitted.add(connection, newcomers.people, newcomers.photos, now)
+        return outcomes
 
-        Raises Refused before anything is written.
+    def decide(
+        self, connection: Connection, candidates: Sequence[Candidate], newcomers: Newcomers, now: datetime
+    ) -> list[Outcome]:
+        """Decide on each in turn, as if those accepted before, and `newcomers`, were in; adds to `newcomers`.
+
+        Nothing is written. Holds all galleries until the transaction ends.
         """
-        galleries.lock(connection, [work.gallery_id])
-        identity_id = _whose(connection, work)
-        if not work.force:
-            self._check(self._copies.at(connection, work.gallery_id), encoding, identity_id)
+        admitted.lock_all(connection)
+        found = _Found(connection, candidates)
+        matches = self._matches(connection, candidates)
+        ids = iter(admitted.new_ids(now, 3 * len(candidates)))
+        return [
+            self._decide(candidate, found, matches[index], newcomers, (next(ids), next(ids), next(ids)))
+            for index, candidate in enumerate(candidates)
+        ]
+
+    def _matches(self, connection: Connection, candidates: Sequence[Candidate]) -> list[tuple[Gallery, Match]]:
+        """Each candidate's gallery as it stands, and who is near there."""
+        galleries = {g: self._copies.at(connection, g) for g in {c.gallery_id for c in candidates}}
+        by_gallery = {
+            g: iter(gallery.search(np.stack([c.encoding for c in candidates if c.gallery_id == g])))
+            for g, gallery in galleries.items()
+        }
+        return [(galleries[c.gallery_id], next(by_gallery[c.gallery_id])) for c in candidates]
+
+    def _decide(
+        self,
+        candidate: Candidate,
+        found: _Found,
+        near: tuple[Gallery, Match],
+        newcomers: Newcomers,
+        ids: tuple[str, str, str],
+    ) -> Outcome:
+        try:
+            identity_id = found.whose(candidate, newcomers)
+            if identity_id is not None and candidate.once:
+                photo_id = found.photo(identity_id, candidate.sha256, newcomers)
+                if photo_id is not None:
+                    return Duplicate(identity_id, found.name(identity_id, newcomers), photo_id)
+            if not candidate.force:
+                self._check(candidate, identity_id, near, newcomers)
+        except Refused as refusal:
+            return refusal
+        return self._accept(candidate, identity_id, found, newcomers, ids)
+
+    def _accept(
+        self,
+        candidate: Candidate,
+        identity_id: str | None,
+        found: _Found,
+        newcomers: Newcomers,
+        ids: tuple[str, str, str],
+    ) -> Accepted:
+        new_person, photo_id, encoding_id = ids
+        made: int | None = None
         if identity_id is None:
-            identity_id = identities.create(connection, work.name or "", [work.gallery_id], now)
-        photo = identities.Photo(id=new_id(now), identity_id=identity_id, quality=quality, created_at=now)
-        row = EncodingRow(new_id(now), identity_id, self._model, to_bytes(encoding))
-        identities.add_photo(connection, photo, blob=work.blob, sha256=work.sha256)
-        identities.add_encoding(connection, row, now, photo_id=photo.id)
-        name = identities.get(connection, identity_id).name
-        enrollments.accept(connection, work.id, now, identity_id=identity_id, name=name, photo_id=photo.id)
-
-    def _check(self, gallery: Gallery, encoding: Vector, identity_id: str | None) -> None:
-        probe = encoding[None, :]
-        th_accept = gallery.settings.th_accept if gallery.settings else None
-        self._refuse_look_alike(gallery, encoding, identity_id, self._th_accept if th_accept is None else th_accept)
-        own = gallery.nearest_distances(probe, identity_id) if identity_id else ()
-        if len(own) and min(own) > SAME_PERSON_DISTANCE:
-            raise Refused(
-                Reason.NOT_SAME_PERSON,
-                "This photo shows somebody else than the person's other photos.",
-                remedy="Check the photo; send it with force=true if it is the same person after all.",
-                detail={"distance": round(float(min(own)), 4), "limit": SAME_PERSON_DISTANCE},
+            identity_id = new_person
+            row = IdentityRow(identity_id, candidate.name, dict(candidate.attributes), None, candidate.valid_until)
+            newcomers.people.append(
+                NewPerson(row=row, external_id=candidate.external_id, gallery_id=candidate.gallery_id)
             )
+            newcomers.names[identity_id] = candidate.name
+            newcomers.called.setdefault((candidate.gallery_id, candidate.name), []).append(identity_id)
+            if candidate.external_id is not None:
+                newcomers.external[candidate.external_id] = identity_id
+            made = row_hash(row)
+        encoding = EncodingRow(encoding_id, identity_id, self._model, to_bytes(candidate.encoding))
+        newcomers.photos.append(
+            NewPhoto(
+                id=photo_id,
+                blob=candidate.blob,
+                sha256=candidate.sha256,
+                quality=candidate.quality,
+                encoding=encoding,
+            )
+        )
+        name = found.name(identity_id, newcomers)
+        newcomers.known[identity_id, candidate.sha256] = photo_id
+        newcomers.vectors.setdefault(candidate.gallery_id, []).append(candidate.encoding)
+        newcomers.owners.setdefault(candidate.gallery_id, []).append(Owner(identity_id, name, candidate.entry))
+        return Accepted(identity_id, name, photo_id, made)
 
-    def _refuse_look_alike(self, gallery: Gallery, encoding: Vector, identity_id: str | None, th_accept: float) -> None:
-        match = gallery.search(encoding[None, :])[0]
+    def _check(
+        self, candidate: Candidate, identity_id: str | None, near: tuple[Gallery, Match], newcomers: Newcomers
+    ) -> None:
+        gallery, match = near
         other = match.runner_up if match.nearest and match.nearest.identity_id == identity_id else match.nearest
-        if other is not None and other.distance <= th_accept:
+        own = list(gallery.nearest_distances(candidate.encoding[None, :], identity_id)) if identity_id else []
+        owners, entry = newcomers.owners.get(candidate.gallery_id, []), ""
+        if owners:
+            vectors = np.stack(newcomers.vectors[candidate.gallery_id])
+            fresh = distances(self._model, candidate.encoding[None, :], vectors)[0]
+            mine = np.array([owner.identity_id == identity_id for owner in owners])
+            own += list(fresh[mine])
+            nearest = int(np.argmin(np.where(mine, np.inf, fresh)))
+            if not mine.all() and (other is None or fresh[nearest] < other.distance):
+                other = Near(owners[nearest].identity_id, owners[nearest].name, float(fresh[nearest]))
+                entry = owners[nearest].entry
+        th_accept = gallery.settings.th_accept if gallery.settings else None
+        if other is not None and other.distance <= (self._th_accept if th_accept is None else th_accept):
+            raise _look_alike(other, entry)
+        if own and min(own) > SAME_PERSON_DISTANCE:
+            raise _not_same_person(float(min(own)))
+
+
+class _Found:
+    """What the database holds of the people and photos that some candidates name, asked at once."""
+
+    def __init__(self, connection: Connection, candidates: Sequence[Candidate]) -> None:
+        self._called = {
+            g: admitted.members_called(connection, g, sorted({c.name for c in candidates if c.gallery_id == g}))
+            for g in {c.gallery_id for c in candidates}
+        }
+        self._external = admitted.by_external_id(connection, [c.external_id for c in candidates if c.external_id])
+        self._known = admitted.known_photos(connection, [c.sha256 for c in candidates if c.once])
+        ids = {i for called in self._called.values() for found in called.values() for i in found}
+        ids |= {*self._external.values(), *(c.identity_id for c in candidates if c.identity_id)}
+        self._names = admitted.names_of(connection, sorted(ids))
+
+    def whose(self, candidate: Candidate, newcomers: Newcomers) -> str | None:
+        """The identity a photo is put forward for; None: a new one. Raises Refused."""
+        if candidate.identity_id is not None:
+            if candidate.identity_id not in self._names:
+                raise Refused(Reason.IDENTITY_ERASED, "The person was erased before this photo was looked at.")
+            return candidate.identity_id
+        if candidate.external_id is not None:
+            return self._external.get(candidate.external_id) or newcomers.external.get(candidate.external_id)
+        place = candidate.gallery_id, candidate.name
+        called = [*self._called[candidate.gallery_id].get(candidate.name, ()), *newcomers.called.get(place, ())]
+        if len(called) > 1:
             raise Refused(
-                Reason.LOOK_ALIKE,
-                f"This face is so like {other.name} that a camera would take one for the other.",
-                remedy="If it is the same person, add the photo to them; send it with force=true to enrol it anyway.",
-                detail={"identity_id": other.identity_id, "name": other.name, "distance": round(other.distance, 4)},
+                Reason.AMBIGUOUS_NAME,
+                f"several people are called {candidate.name!r}",
+                remedy="Use /v1/identities and the person's id, or an external id.",
             )
+        return called[0] if called else None
+
+    def photo(self, identity_id: str, sha256: str, newcomers: Newcomers) -> str | None:
+        return self._known.get((identity_id, sha256)) or newcomers.known.get((identity_id, sha256))
+
+    def name(self, identity_id: str, newcomers: Newcomers) -> str:
+        return self._names.get(identity_id) or newcomers.names.get(identity_id, "")
 
 
-def _whose(connection: Connection, work: enrollments.Work) -> str | None:
-    """The identity a photo is put forward for; None: a new one."""
-    try:
-        if work.identity_id is None:
-            return identities.by_name(connection, work.name or "", work.gallery_id)
-        return identities.get(connection, work.identity_id).id
-    except AmbiguousName as error:
-        raise Refused(Reason.AMBIGUOUS_NAME, error.message, remedy=error.remedy) from error
-    except NotFound as error:
-        raise Refused(Reason.IDENTITY_ERASED, "The person was erased before this photo was looked at.") from error
+def _look_alike(other: Near, entry: str) -> Refused:
+    detail = {"identity_id": other.identity_id, "name": other.name, "distance": round(other.distance, 4)}
+    if entry:
+        detail["entry"] = entry
+    return Refused(
+        Reason.LOOK_ALIKE,
+        f"This face is so like {other.name} that a camera would take one for the other.",
+        remedy="If it is the same person, add the photo to them; send it with force=true to enrol it anyway.",
+        detail=detail,
+    )
+
+
+def _not_same_person(distance: float) -> Refused:
+    return Refused(
+        Reason.NOT_SAME_PERSON,
+        "This photo shows somebody else than the person's other photos.",
+        remedy="Check the photo; send it with force=true if it is the same person after all.",
+        detail={"distance": round(distance, 4), "limit": SAME_PERSON_DISTANCE},
+    )

@@ -8,6 +8,7 @@ from dramatiq.brokers.stub import StubBroker
 from faces.errors import SettingError
 
 ENCODE = "encode"
+IMPORTS = "imports"
 WEBHOOKS = "webhooks"
 HOUSEKEEPING = "housekeeping"
 

@@ -16,6 +16,10 @@ SETTINGS = (
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
     Setting("THREADS", "1", "threads of the engine", whole(1, 256)),
     Setting("WORKER_THREADS", "2", "photos that are encoded at once", whole(1, 256)),
+    Setting("MAX_PIXELS", "40000000", "largest picture that is decoded, in pixels", whole(1, 1 << 30)),
+    Setting("MAX_ENTRIES", "100000", "most files that a ZIP may hold", whole(1, 1 << 24)),
+    Setting("MAX_DIRECTORY_BYTES", str(32 << 20), "largest directory of a ZIP that is read", whole(1, 1 << 30)),
+    Setting("MAX_ENTRY_BYTES", str(20 << 20), "largest photo in a ZIP that is taken", whole(1, 1 << 30)),
 )
 
 
@@ -30,6 +34,10 @@ class Config:
     models: Path | None
     threads: int
     worker_threads: int
+    max_pixels: int
+    max_entries: int
+    max_directory_bytes: int
+    max_entry_bytes: int
 
     @classmethod
     def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:

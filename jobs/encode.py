@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from control_plane.store import enrollments, imports
+from control_plane.store import enrollments
 from control_plane.store.blobs import BlobStore
-from control_plane.store.db import Connection, Database
+from control_plane.store.db import Database
 from faces.engine import Engine
-from faces.engine.enroll import Enrolled, enroll
+from faces.engine.enroll import DEFAULT_LIMITS, Enrolled, Limits, enroll
 from faces.errors import Reason, Refused
-from jobs.admission import Admission
+from jobs.admission import Admission, Candidate
 from jobs.copies import Copies
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,22 @@ log = logging.getLogger(__name__)
 class Encoding:
     """What the `enroll` actor does with one enrollment. May run twice: the row says whether there is work left."""
 
-    def __init__(self, database: Database, blobs: BlobStore, engine: Engine, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        engine: Engine,
+        clock: Callable[[], datetime],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        admission: Admission | None = None,
+    ) -> None:
         self._database = database
         self._blobs = blobs
         self._engine = engine
         self._clock = clock
-        self._admission = Admission(Copies(engine.model), engine.model, engine.th_accept)
+        self._limits = limits
+        self._admission = admission or Admission(Copies(engine.model), engine.model, engine.th_accept)
 
     def run(self, enrollment_id: str) -> None:
         owner = str(uuid4())
@@ -47,14 +57,24 @@ class Encoding:
                 "This photo could not be looked at: each attempt broke off.",
                 remedy="Save the picture anew as a JPEG and send it again.",
             )
-        return enroll(self._engine, self._blobs.get(work.blob))
+        return enroll(self._engine, self._blobs.get(work.blob), self._limits)
 
     def _settle(self, work: enrollments.Work, owner: str, found: Enrolled) -> None:
         with self._database.write() as connection:
-            if enrollments.held(connection, work.id, owner):
-                now = self._clock()
-                self._admission.admit(connection, work, found.encoding, found.quality.as_dict(), now)
-                self._close_import(connection, work, now)
+            if not enrollments.held(connection, work.id, owner):
+                return
+            now = self._clock()
+            (outcome,) = self._admission.admit(connection, [_candidate(work, found)], now)
+            if isinstance(outcome, Refused):
+                raise outcome
+            enrollments.accept(
+                connection,
+                work.id,
+                now,
+                identity_id=outcome.identity_id,
+                name=outcome.name,
+                photo_id=outcome.photo_id,
+            )
 
     def _refuse(self, work: enrollments.Work, owner: str, refusal: Refused) -> None:
         with self._database.write() as connection:
@@ -70,10 +90,18 @@ class Encoding:
                 remedy=refusal.remedy,
                 detail=refusal.detail,
             )
-            self._close_import(connection, work, now)
         self._blobs.delete([work.blob])
         log.info("enrollment %s refused: %s", work.id, refusal.reason)
 
-    def _close_import(self, connection: Connection, work: enrollments.Work, now: datetime) -> None:
-        if work.import_id is not None:
-            imports.finish_if_done(connection, work.import_id, now)
+
+def _candidate(work: enrollments.Work, found: Enrolled) -> Candidate:
+    return Candidate(
+        gallery_id=work.gallery_id,
+        encoding=found.encoding,
+        quality=found.quality.as_dict(),
+        blob=work.blob,
+        sha256=work.sha256,
+        identity_id=work.identity_id,
+        name=work.name or "",
+        force=work.force,
+    )

@@ -7,50 +7,60 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.store import enrollments, imports, webhooks
+from control_plane.store import enrollments, import_items, imports, webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
 from faces import engine as engines
+from faces.engine.enroll import Limits as PhotoLimits
 from faces.errors import RollcallError
-from jobs.broker import ENCODE, HOUSEKEEPING, WEBHOOKS, make_broker
+from jobs.admission import Admission
+from jobs.admitting import Admitting
+from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, WEBHOOKS, make_broker
 from jobs.config import Config
+from jobs.copies import Copies
+from jobs.directory import Limits
 from jobs.encode import Encoding
-from jobs.imports import Reading
+from jobs.ending import Ending
+from jobs.looking import Looking
+from jobs.planning import Planning
 from jobs.sweep import Due, Send, Sweeper
 from jobs.webhooks import Delivering
 
 log = logging.getLogger("worker")
 
 WEBHOOK_THREADS = 8
+HOUSEKEEPING_THREADS = 2
 ENCODE_LIMIT_MS = 120_000
-READ_LIMIT_MS = 3_600_000
+IMPORT_LIMIT_MS = 3_600_000
 DELIVER_LIMIT_MS = 30_000
 STOP_MS = 10_000
 IDLE_MS = 100
+
+
+class Job(NamedTuple):
+    """An actor: what it does with a row, which rows are due for it, and how long it may take."""
+
+    name: str
+    run: Callable[[str], None]
+    due: Due
+    limit_ms: int
 
 
 class Worker:
     """Actors, their threads and the sweeper, on one database and one broker."""
 
     def __init__(self, config: Config) -> None:
-        self._database = Database(config.database_url, pool_size=config.worker_threads + WEBHOOK_THREADS + 4)
-        blobs = BlobStore(config.data_dir / "blobs")
-        engine = engines.load(config.engine, models=config.models, threads=config.threads)
-        encoding = Encoding(self._database, blobs, engine, utcnow)
-        reading = Reading(self._database, blobs, utcnow)
-        delivering = Delivering(self._database, utcnow)
-        # A queue and threads of its own for each, so that a hung receiver never delays an enrolment.
+        threads = 2 * config.worker_threads + HOUSEKEEPING_THREADS + WEBHOOK_THREADS
+        self._database = Database(config.database_url, pool_size=threads + 4)
         self._pools = [
-            Pool(config.broker_url, ENCODE, "enroll", encoding.run, config.worker_threads, ENCODE_LIMIT_MS),
-            Pool(config.broker_url, HOUSEKEEPING, "read_archive", reading.run, 1, READ_LIMIT_MS),
-            Pool(config.broker_url, WEBHOOKS, "deliver", delivering.run, WEBHOOK_THREADS, DELIVER_LIMIT_MS),
+            Pool(config.broker_url, queue, threads, jobs) for queue, threads, jobs in _jobs(config, self._database)
         ]
-        due = (enrollments.due, imports.due, webhooks.due)
-        sends: dict[Due, Send] = {query: pool.actor.send for query, pool in zip(due, self._pools, strict=True)}
+        sends: dict[Due, Send] = {due: send for pool in self._pools for due, send in pool.sends.items()}
         self._sweeper = Sweeper(self._database, sends, utcnow)
 
     def run(self, stop: threading.Event) -> None:
@@ -67,19 +77,50 @@ class Worker:
             self._database.close()
 
 
-class Pool:
-    """One actor on a queue of its own, with the threads that run it."""
+def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]]:
+    """The queues, with the threads and the jobs of each.
 
-    def __init__(
-        self, broker_url: str | None, queue: str, name: str, run: Callable[[str], None], threads: int, limit_ms: int
-    ) -> None:
+    Each has threads of its own, so that a hung receiver never delays an enrolment, nor does a long import.
+    """
+    blobs = BlobStore(config.data_dir / "blobs")
+    engine = engines.load(config.engine, models=config.models, threads=config.threads)
+    limits = Limits(config.max_entries, config.max_directory_bytes, config.max_entry_bytes)
+    photo = PhotoLimits(max_pixels=config.max_pixels)
+    admission = Admission(Copies(engine.model), engine.model, engine.th_accept)
+    encoding = Encoding(database, blobs, engine, utcnow, limits=photo, admission=admission)
+    looking = Looking(database, blobs, engine, utcnow, limits=limits, photo_limits=photo)
+    admitting = Admitting(database, blobs, admission, utcnow, limits)
+    planning = Planning(database, blobs, utcnow, limits)
+    ending = Ending(database, blobs, utcnow)
+    delivering = Delivering(database, utcnow)
+    housekeeping = [
+        Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
+        Job("admit", admitting.run, imports.admissible, IMPORT_LIMIT_MS),
+        Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
+    ]
+    return [
+        (ENCODE, config.worker_threads, [Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS)]),
+        (IMPORTS, config.worker_threads, [Job("look", looking.run, import_items.due, ENCODE_LIMIT_MS)]),
+        (HOUSEKEEPING, HOUSEKEEPING_THREADS, housekeeping),
+        (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, webhooks.due, DELIVER_LIMIT_MS)]),
+    ]
+
+
+class Pool:
+    """A queue of its own, the actors on it, and the threads that run them."""
+
+    def __init__(self, broker_url: str | None, queue: str, threads: int, jobs: Sequence[Job]) -> None:
         self.broker = make_broker(broker_url)
+        self.sends: dict[Due, Send] = {job.due: self._declare(queue, job).send for job in jobs}
+        self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=IDLE_MS)
+
+    def _declare(self, queue: str, job: Job) -> dramatiq.Actor[[str], None]:
         # No retries by the broker: what is unfinished is due again when its lease runs out.
         declare = dramatiq.actor(
-            actor_name=name, queue_name=queue, broker=self.broker, max_retries=0, time_limit=limit_ms
+            actor_name=job.name, queue_name=queue, broker=self.broker, max_retries=0, time_limit=job.limit_ms
         )
-        self.actor: dramatiq.Actor[[str], None] = declare(run)
-        self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=IDLE_MS)
+        actor: dramatiq.Actor[[str], None] = declare(job.run)
+        return actor
 
 
 def main() -> int:

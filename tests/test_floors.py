@@ -21,7 +21,9 @@ LAWS: dict[str, tuple[str, ...]] = {
     "control_plane.store": ("control_plane.store", "faces"),
     "control_plane.fanout": ("faces",),
     "jobs": ("jobs", "control_plane.store", "control_plane.dispatch", "faces"),
-    "jobs.archive": ("faces",),
+    "jobs.archive": ("faces", "jobs.directory", "jobs.manifest"),
+    "jobs.directory": ("faces",),
+    "jobs.manifest": ("faces",),
     "migrations": ("control_plane.store",),
     "rollcall": ("rollcall", "faces", "edge", "control_plane", "jobs"),
 }

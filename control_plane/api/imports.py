@@ -1,40 +1,57 @@
-"""Imports: ZIP archives of photos, each entry an enrollment of its own."""
+"""Imports: ZIP archives of photos, planned, run, watched, cancelled and taken back."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import IO
+from typing import IO, Annotated
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.failures import refusal
-from control_plane.api.route import Call, Listing, Media, Paging, Route, answer, listing
+from control_plane.api.route import Call, Limit, Listing, Media, Paging, Route, answer, listing
+from control_plane.api.tables import CSV, line
 from control_plane.api.uploads import archive_limit, flag, form, keep, upload
 from control_plane.auth import OPERATOR
 from control_plane.dispatch import READ_ARCHIVE
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
-from control_plane.store import enrollments, galleries, imports
+from control_plane.store import galleries, import_items, imports
 from control_plane.store.db import Connection
-from control_plane.store.enrollments import Enrollment
+from control_plane.store.import_items import Item, ItemState
 from control_plane.store.imports import Import, State
-from faces.errors import Invalid
+from faces.errors import Invalid, Reason
 
 ZIP = "application/zip"
+CSV_PAGE = 500
+REFUSAL_COLUMNS = ("entry", "name", "external_id", "reason", "message", "remedy", "like", "distance")
+
+Seq = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 
 
 class NewImport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`gallery` is an id; `force` enrols look-alikes all the same."""
+    """`gallery` is an id; `force` enrols look-alikes all the same; `dry_run` only reports, and changes nothing."""
 
     gallery: str = galleries.DEFAULT_GALLERY
     force: bool = False
+    dry_run: bool = False
 
 
-class Items(Paging, frozen=True, kw_only=True):
-    """`state` picks the outcomes."""
+class Items(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of outcomes in the archive's order; `state` and `reason` pick some."""
 
-    state: enrollments.State | None = None
+    after: Annotated[int, msgspec.Meta(ge=-1, le=(1 << 31) - 1)] = -1
+    limit: Limit = 100
+    state: ItemState | None = None
+    reason: Reason | None = None
+
+
+class Accept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which refused photos (`look_alike`, `not_same_person`) are to be enrolled after all: by `seq`, or all."""
+
+    items: Annotated[list[Seq], msgspec.Meta(max_length=10_000)] = []
+    all: bool = False
 
 
 class FailedImport(Problem, frozen=True, kw_only=True):
@@ -43,71 +60,148 @@ class FailedImport(Problem, frozen=True, kw_only=True):
     import_: Import = msgspec.field(name="import")
 
 
-async def hand_in(plane: Plane, file: IO[bytes], wait_s: float, gallery_id: str, force: bool) -> Import:
+async def hand_in(plane: Plane, file: IO[bytes], wait_s: float, asked: NewImport) -> Import:
     """Store an archive to be read by a worker, and say how it stands when it is done or after `wait_s`."""
 
     def submit(connection: Connection, blob: str, _digest: str, now: datetime) -> str:
-        galleries.get(connection, gallery_id)
-        return imports.submit(connection, now, gallery_id=gallery_id, blob=blob, force=force)
+        galleries.get(connection, asked.gallery)
+        return imports.submit(
+            connection, now, gallery_id=asked.gallery, blob=blob, force=asked.force, dry_run=asked.dry_run
+        )
 
     import_id = await keep(plane, "archives", file, plane.config.max_archive_bytes, submit)
     plane.nudge(READ_ARCHIVE, import_id)
+    return await _settled(plane, import_id, wait_s)
 
-    async def done() -> Import | None:
-        found = await plane.read(lambda c: imports.get(c, import_id))
-        return found if found.state in (State.DONE, State.FAILED) else None
 
-    if (finished := await plane.feed.until(done, wait_s)) is not None:
+async def _settled(plane: Plane, import_id: str, wait_s: float) -> Import:
+    """An import as soon as no worker has anything to do with it, or as it stands after `wait_s`."""
+
+    async def settled() -> Import | None:
+        found = await _shown(plane, import_id)
+        return None if found.state in imports.ACTIVE else found
+
+    if wait_s and (finished := await plane.feed.until(settled, wait_s)) is not None:
         return finished
-    return await plane.read(lambda c: imports.get(c, import_id))
+    return await _shown(plane, import_id)
+
+
+async def _shown(plane: Plane, import_id: str) -> Import:
+    return await plane.read(lambda c: imports.get(c, import_id, plane.clock()))
 
 
 def told(found: Import) -> Response:
     """An import as an answer: 201 when all its photos are decided, 202 before, 422 if it could not be read."""
     if found.state is State.FAILED:
         error = found.error or {}
-        return refusal(
-            problem("refused", str(error.get("message", ""))), {"reason": error.get("code"), "import": found}
-        )
-    status = 201 if found.state is State.DONE else 202
+        told = problem("refused", str(error.get("message", "")), str(error.get("remedy", "")))
+        return refusal(told, {"reason": error.get("code"), "import": found})
+    status = 202 if found.state in imports.ACTIVE else 201
     return answer(found, status, {"Location": f"/v1/imports/{found.id}"})
 
 
 async def browse(call: Call[None, Paging]) -> Response:
     """Imports, oldest first."""
-    asked = call.query
-    found = await call.plane.read(lambda c: imports.listing(c, after=asked.after, limit=asked.limit + 1))
+    asked, now = call.query, call.plane.clock()
+    found = await call.plane.read(lambda c: imports.listing(c, after=asked.after, limit=asked.limit + 1, now=now))
     return listing(found, asked.limit, lambda i: i.id)
 
 
 async def create(call: Call[None, NewImport]) -> Response:
-    """Hand in a ZIP archive of photos (katya.jpg enrols katya)."""
-    asked = call.query
+    """Hand in a ZIP archive of photos (katya.jpg, or katya/1.jpg, enrols katya; a manifest.csv may say more)."""
     async with upload(call, "zip", raw=(ZIP,)) as sent:
         if sent.file is None:
             raise Invalid("zip is missing", remedy="Send a form with the archive in 'zip', or the archive itself.")
-        force = asked.force or flag(sent.fields, "force")
-        return told(await hand_in(call.plane, sent.file, call.wait_s, asked.gallery, force))
+        asked = call.query
+        for name in ("force", "dry_run"):
+            if flag(sent.fields, name):
+                asked = msgspec.structs.replace(asked, **{name: True})
+        return told(await hand_in(call.plane, sent.file, call.wait_s, asked))
 
 
 async def show(call: Call[None, None]) -> Response:
     """One import, with its outcomes so far."""
     import_id = call.path()
-    return answer(await call.plane.read(lambda c: imports.get(c, import_id)))
+    if call.wait_s:
+        return answer(await _settled(call.plane, import_id, call.wait_s))
+    return answer(await _shown(call.plane, import_id))
 
 
 async def items(call: Call[None, Items]) -> Response:
-    """An import's photos, one enrollment each."""
+    """An import's photos in the archive's order, each with its outcome."""
     import_id, asked = call.path(), call.query
 
-    def work(connection: Connection) -> list[Enrollment]:
+    def work(connection: Connection) -> list[Item]:
         imports.get(connection, import_id)
-        return enrollments.listing(
-            connection, import_id=import_id, state=asked.state, after=asked.after, limit=asked.limit + 1
+        return import_items.listing(
+            connection, import_id, after=asked.after, limit=asked.limit + 1, state=asked.state, reason=asked.reason
         )
 
-    return listing(await call.plane.read(work), asked.limit, lambda e: e.id)
+    return listing(await call.plane.read(work), asked.limit, lambda i: str(i.seq))
 
+
+async def refusals(call: Call[None, None]) -> Response:
+    """The refused photos as CSV, for a spreadsheet."""
+    import_id = call.path()
+    await call.plane.read(lambda c: imports.get(c, import_id))
+    headers = {"Content-Disposition": f'attachment; filename="refusals-{import_id}.csv"'}
+    return StreamingResponse(_csv(call.plane, import_id), 200, headers, CSV)
+
+
+async def _csv(plane: Plane, import_id: str) -> AsyncIterator[str]:
+    yield line(REFUSAL_COLUMNS)
+    after = -1
+    while found := await plane.read(_refused(import_id, after)):
+        yield "".join(line(_cells(item)) for item in found)
+        after = found[-1].seq
+
+
+def _refused(import_id: str, after: int) -> Callable[[Connection], list[Item]]:
+    return lambda connection: import_items.listing(
+        connection, import_id, after=after, limit=CSV_PAGE, state=ItemState.REFUSED
+    )
+
+
+def _cells(item: Item) -> tuple[object, ...]:
+    detail = item.detail or {}
+    said = item.entry, item.name, item.external_id, item.reason, item.message, item.remedy
+    return *said, detail.get("name"), detail.get("distance")
+
+
+async def accept(call: Call[Accept, None]) -> Response:
+    """Enrol photos after all that were refused as look-alikes, or as not the same person."""
+    import_id, asked = call.path(), call.body
+
+    def work(connection: Connection) -> None:
+        state = imports.get(connection, import_id).state
+        possible = import_items.acceptable(connection, import_id)
+        chosen = possible if asked.all else asked.items
+        if missing := set(chosen) - set(possible):
+            raise Invalid(f"items: {min(missing)} is no photo that can be accepted")
+        if chosen:
+            if state is not State.RUNNING:
+                imports.reopen(connection, import_id)
+            import_items.accept(connection, import_id, chosen)
+
+    await call.plane.write(work)
+    return told(await _settled(call.plane, import_id, call.wait_s))
+
+
+async def cancel(call: Call[None, None]) -> Response:
+    """Stop an import; what it has enrolled so far stays, until it is undone."""
+    import_id = call.path()
+    await call.plane.write(lambda c: imports.cancel(c, import_id))
+    return told(await _settled(call.plane, import_id, call.wait_s))
+
+
+async def undo(call: Call[None, None]) -> Response:
+    """Take a finished import back: people and photos that only it brought go away."""
+    import_id = call.path()
+    await call.plane.write(lambda c: imports.undo(c, import_id))
+    return told(await _settled(call.plane, import_id, call.wait_s))
+
+
+OUTCOMES = {201: Import, 202: Import, 422: Media((PROBLEM_JSON,), FailedImport)}
 
 ROUTES = (
     Route("GET", "/v1/imports", browse, OPERATOR, {200: Listing[Import]}, query=Paging),
@@ -116,11 +210,16 @@ ROUTES = (
         "/v1/imports",
         create,
         OPERATOR,
-        {201: Import, 202: Import, 422: Media((PROBLEM_JSON,), FailedImport)},
+        OUTCOMES,
         query=NewImport,
-        reads=form("zip", force="true: enrol look-alikes all the same") | {ZIP: Media((ZIP,))},
+        reads=form("zip", force="true: enrol look-alikes all the same", dry_run="true: change nothing")
+        | {ZIP: Media((ZIP,))},
         limit=archive_limit,
     ),
     Route("GET", "/v1/imports/{id}", show, OPERATOR, {200: Import}),
-    Route("GET", "/v1/imports/{id}/items", items, OPERATOR, {200: Listing[Enrollment]}, query=Items),
+    Route("GET", "/v1/imports/{id}/items", items, OPERATOR, {200: Listing[Item]}, query=Items),
+    Route("GET", "/v1/imports/{id}/refusals.csv", refusals, OPERATOR, {200: Media((CSV,))}),
+    Route("POST", "/v1/imports/{id}/accept", accept, OPERATOR, OUTCOMES, body=Accept),
+    Route("POST", "/v1/imports/{id}/cancel", cancel, OPERATOR, OUTCOMES),
+    Route("POST", "/v1/imports/{id}/undo", undo, OPERATOR, OUTCOMES),
 )

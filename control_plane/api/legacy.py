@@ -14,7 +14,7 @@ from control_plane.api.route import LONGEST_WAIT_S, Call, Media, Route, answer
 from control_plane.api.uploads import FORMS, archive_limit, flag, form, photo_limit, upload
 from control_plane.auth import OPERATOR
 from control_plane.problems import PROBLEM_JSON, Problem, problem
-from control_plane.store import enrollments, identities, imports
+from control_plane.store import identities, import_items, imports
 from control_plane.store.db import Connection
 from control_plane.store.enrollments import Enrollment, State
 from control_plane.store.galleries import DEFAULT_GALLERY
@@ -104,8 +104,8 @@ async def register_faces(call: Call[None, None]) -> Response:
     async with upload(call, "zip") as sent:
         if sent.file is None:
             raise Invalid("zip missing")
-        force = flag(sent.fields, "force")
-        found = await importing.hand_in(call.plane, sent.file, LONGEST_WAIT_S, DEFAULT_GALLERY, force)
+        asked = importing.NewImport(force=flag(sent.fields, "force"))
+        found = await importing.hand_in(call.plane, sent.file, LONGEST_WAIT_S, asked)
     if found.state is imports.State.FAILED:
         error = found.error or {}
         message = str(error.get("message", ""))
@@ -113,16 +113,18 @@ async def register_faces(call: Call[None, None]) -> Response:
     if found.state is not imports.State.DONE:
         return answer(Waiting(False, "The photos are still being looked at", import_=found.id), 202)
     failed = await call.plane.read(lambda c: _failed(c, found.id))
-    return answer(Registered(True, Result(found.accepted, failed)))
+    return answer(Registered(True, Result(found.accepted + found.duplicates, failed)))
 
 
 def _failed(connection: Connection, import_id: str) -> list[str]:
     """The entries of an import that were refused."""
     names: list[str] = []
-    after = ""
-    while found := enrollments.listing(connection, import_id=import_id, state=State.REFUSED, after=after, limit=500):
-        names += [e.entry or "" for e in found]
-        after = found[-1].id
+    after = -1
+    while found := import_items.listing(
+        connection, import_id, state=import_items.ItemState.REFUSED, after=after, limit=500
+    ):
+        names += [item.entry for item in found]
+        after = found[-1].seq
     return names
 
 

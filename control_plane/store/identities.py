@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import galleries
+from control_plane.store import galleries, import_items
 from control_plane.store.db import new_id
 from control_plane.store.tables import deliveries, encodings, enrollments, events, gallery_members, identities, photos
 from faces.errors import AmbiguousName, Conflict, NotFound
@@ -193,6 +193,7 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
         galleries.record(connection, gallery_id, removals, now)
     blobs = _blobs(connection, identity_id)
     connection.execute(enrollments.delete().where(enrollments.c.identity_id == identity_id))
+    import_items.forget_person(connection, identity_id)
     connection.execute(identities.delete().where(identities.c.id == identity_id))
     _forget_events(connection, identity_id)
     return blobs

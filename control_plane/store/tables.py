@@ -127,6 +127,7 @@ encodings = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# `skipped` counts the entries passed over, by kind. `blob` names the archive, until the import is finished.
 imports = Table(
     "imports",
     metadata,
@@ -135,9 +136,51 @@ imports = Table(
     Column("blob", Text),
     Column("state", String(16), nullable=False, index=True),
     Column("force", Boolean, nullable=False),
+    Column("dry_run", Boolean, nullable=False, server_default=sa.false()),
+    Column("skipped", Json),
     Column("error", Json),
     Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
+    *_lease(),
+)
+
+# One photo of an archive, in the archive's order. `place` says where its bytes lie; `encoding` and `quality` are kept
+# until it is admitted; `identity_hash` is the person's row as this item made it, null if it made nobody.
+import_items = Table(
+    "import_items",
+    metadata,
+    Column("import_id", Id, ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("entry", Text, nullable=False),
+    Column("place", Json),
+    Column("gallery_id", Id, nullable=False),
+    Column("name", Text),
+    Column("external_id", Text),
+    Column("valid_until", UtcDateTime),
+    Column("attributes", Json, nullable=False),
+    Column("force", Boolean, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("sha256", String(64)),
+    Column("encoding", LargeBinary),
+    Column("quality", Json),
+    Column("reason", String(32)),
+    Column("message", Text),
+    Column("remedy", Text),
+    Column("detail", Json),
+    Column("identity_id", Id, index=True),
+    Column("identity_hash", sa.BigInteger),
+    Column("photo_id", Id, index=True),
+    Index(None, "import_id", "state", "seq"),
+)
+
+# Photos of an import that are still to be looked at, some at a time; the row goes when they are.
+import_chunks = Table(
+    "import_chunks",
+    metadata,
+    Column("import_id", Id, ForeignKey("imports.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
     *_lease(),
 )
 

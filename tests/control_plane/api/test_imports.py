@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import threading
 import time
 from typing import Any
@@ -7,8 +9,9 @@ from typing import Any
 import pytest
 
 from control_plane.api.imports import told
-from control_plane.store import enrollments, imports
+from control_plane.store import import_items, imports
 from control_plane.store.db import utcnow
+from control_plane.store.import_items import NewItem
 from faces.errors import Reason
 
 
@@ -45,8 +48,8 @@ def test_who_waits_is_answered_when_the_last_photo_is_decided(server: Any) -> No
             with server.database.write() as connection:
                 for due in imports.due(connection, utcnow()):
                     imports.claim(connection, due, "x", utcnow())
-                    imports.run(connection, due)
-                    imports.finish_if_done(connection, due, utcnow())
+                    imports.run(connection, due, utcnow(), {})
+                    imports.finish(connection, due, utcnow(), imports.State.DONE)
                     if due == latest():
                         return
             time.sleep(0.01)
@@ -64,25 +67,65 @@ def test_who_waits_is_answered_when_the_last_photo_is_decided(server: Any) -> No
     assert response.json()["id"] > before
 
 
-def test_its_photos_are_listed_by_outcome_page_by_page(server: Any) -> None:
-    import_id = hand_in(server).json()["id"]
-    now = utcnow()
+def with_items(server: Any, *items: NewItem) -> str:
+    import_id: str = hand_in(server).json()["id"]
     with server.database.write() as connection:
-        for n in range(5):
-            item = enrollments.submit(
-                connection, now, gallery_id="default", blob="photos/x", sha256="", import_id=import_id, entry=f"{n}.jpg"
-            )
-            if n % 2:
-                enrollments.refuse(connection, item, now, reason=Reason.NO_FACE, message="no")
+        import_items.add(connection, import_id, items)
+        imports.run(connection, import_id, utcnow(), {"folder": 1})
+    return import_id
+
+
+def item(seq: int, reason: Reason | None = None, **fields: Any) -> NewItem:
+    place = None if reason else (0, 1, 1, 0, 0)
+    return NewItem(seq=seq, entry=f"{seq}.jpg", gallery_id="default", place=place, reason=reason, **fields)
+
+
+def test_its_photos_are_listed_by_outcome_page_by_page(server: Any) -> None:
+    import_id = with_items(server, *(item(n, Reason.NO_FACE if n % 2 else None) for n in range(5)))
     path = f"/v1/imports/{import_id}/items"
     first = server.get(path, params={"limit": 3}).json()
     second = server.get(path, params={"limit": 3, "after": first["next"]}).json()
-    assert sorted(e["entry"] for e in first["items"] + second["items"]) == [f"{n}.jpg" for n in range(5)]
+    assert [e["entry"] for e in first["items"] + second["items"]] == [f"{n}.jpg" for n in range(5)]
     assert second["next"] is None
-    refused = server.get(path, params={"state": "refused"}).json()["items"]
-    assert sorted((e["entry"], e["reason"]) for e in refused) == [("1.jpg", "no_face"), ("3.jpg", "no_face")]
+    refused = server.get(path, params={"state": "refused", "reason": "no_face"}).json()["items"]
+    assert [(e["entry"], e["reason"]) for e in refused] == [("1.jpg", "no_face"), ("3.jpg", "no_face")]
     shown = server.get(f"/v1/imports/{import_id}").json()
-    assert (shown["refused"], shown["pending"], shown["accepted"]) == (2, 3, 0)
+    assert (shown["refused"], shown["pending"], shown["accepted"], shown["total"]) == (2, 3, 0, 5)
+    assert shown["skipped"] == {"folder": 1}
+    assert shown["rate_per_s"] > 0
+    assert shown["left_s"] is not None
+
+
+def test_the_csv_of_refusals_runs_no_formula(server: Any) -> None:
+    evil = '=HYPERLINK("http://evil")'
+    refused = item(0, Reason.LOOK_ALIKE, name=evil, message='no, "really"', detail={"name": "@you", "distance": 0.1})
+    import_id = with_items(server, refused, item(1))
+    response = server.get(f"/v1/imports/{import_id}/refusals.csv")
+    assert response.headers["Content-Disposition"].startswith("attachment")
+    head, row = csv.reader(io.StringIO(response.text))
+    assert head[:4] == ["entry", "name", "external_id", "reason"]
+    assert row == ["0.jpg", f"'{evil}", "", "look_alike", 'no, "really"', "", "'@you", "0.1"]
+
+
+def test_it_is_cancelled_while_it_runs_and_undone_when_it_is_finished(server: Any) -> None:
+    import_id = with_items(server, item(0))
+    path = f"/v1/imports/{import_id}"
+    assert server.post(f"{path}/undo").json()["code"] == "conflict"
+    for _ in range(2):
+        assert server.post(f"{path}/cancel").json()["state"] == "cancelling"
+    with server.database.write() as connection:
+        imports.finish(connection, import_id, utcnow(), imports.State.CANCELLED)
+    for _ in range(2):
+        response = server.post(f"{path}/undo")
+        assert (response.status_code, response.json()["state"]) == (202, "undoing")
+    assert server.post(f"{path}/cancel").status_code == 409
+
+
+def test_only_photos_that_were_refused_for_their_likeness_can_be_accepted(server: Any) -> None:
+    import_id = with_items(server, item(0, Reason.NO_FACE))
+    path = f"/v1/imports/{import_id}/accept"
+    assert server.post(path, json={"items": [0]}).json()["code"] == "invalid"
+    assert server.post(path, json={"all": True}).status_code == 202
 
 
 def test_an_archive_that_cannot_be_read_is_a_problem(server: Any) -> None:

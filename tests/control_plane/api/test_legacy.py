@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from control_plane.api import legacy
-from control_plane.store import enrollments, identities, imports
+from control_plane.store import identities, import_items, imports
 from control_plane.store.db import utcnow
+from control_plane.store.import_items import Chunk, ItemState, NewItem
 from faces.errors import Reason
 
 
@@ -150,26 +151,19 @@ def _read(connection: Any, import_id: str, plan: dict[str, Any], add_encoding: A
     if error := plan.get("error"):
         imports.fail(connection, import_id, now, error)
         return
-    for entry, reason in plan.items():
-        name = entry.partition(".")[0]
-        item = enrollments.submit(
-            connection,
-            now,
-            gallery_id="default",
-            blob="photos/x",
-            sha256="",
-            name=name,
-            import_id=import_id,
-            entry=entry,
-        )
-        if reason:
-            enrollments.refuse(connection, item, now, reason=reason, message="no")
-        else:
-            person = identities.create(connection, name, ["default"], now)
-            photo = add_encoding(connection, person)
-            enrollments.accept(connection, item, now, identity_id=person, name=name, photo_id=photo)
-    imports.run(connection, import_id)
-    imports.finish_if_done(connection, import_id, now)
+    items, outcomes = [], []
+    for seq, (entry, reason) in enumerate(plan.items()):
+        place = None if reason else (0, 1, 1, 0, 0)
+        items.append(NewItem(seq=seq, entry=entry, gallery_id="default", place=place, reason=reason))
+        if not reason:
+            person = identities.create(connection, entry.partition(".")[0], ["default"], now)
+            add_encoding(connection, person)
+            outcomes.append({"seq": seq, "state": ItemState.ACCEPTED, "identity_id": person})
+    import_items.add(connection, import_id, items)
+    chunk = Chunk(import_id=import_id, number=0, blob="", attempts=1, items=[])
+    import_items.looked_at(connection, chunk, outcomes)
+    imports.run(connection, import_id, now, {})
+    imports.finish(connection, import_id, now, imports.State.DONE)
 
 
 def test_an_archive_is_answered_with_its_outcomes(server: Any, reader: dict[str, Any]) -> None:

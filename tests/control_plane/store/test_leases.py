@@ -78,24 +78,6 @@ def test_enrollments_are_listed_by_what_they_belong_to(database: Database) -> No
             enrollments.get(connection, "nonsense")
 
 
-def test_an_import_is_done_when_its_last_photo_has_its_outcome(database: Database) -> None:
-    with database.write() as connection:
-        row = imports.submit(connection, NOW, gallery_id=G, blob="archives/01")
-        assert imports.due(connection, NOW) == [row]
-        assert imports.claim(connection, row, "one", NOW) is not None
-        assert imports.claim(connection, row, "two", NOW) is None
-    photos = [submitted(database, import_id=row, entry=f"{n}.jpg") for n in range(2)]
-    with database.write() as connection:
-        imports.run(connection, row)
-        for count, photo in enumerate(photos):
-            imports.finish_if_done(connection, row, NOW)
-            found = imports.get(connection, row)
-            assert (found.state, found.pending, found.refused) == (imports.State.RUNNING, 2 - count, count)
-            enrollments.refuse(connection, photo, NOW, reason=Reason.NO_FACE, message="none")
-        imports.finish_if_done(connection, row, NOW)
-        assert imports.get(connection, row).state == imports.State.DONE
-
-
 def test_an_archive_that_cannot_be_read_is_a_failed_import(database: Database) -> None:
     with database.write() as connection:
         row = imports.submit(connection, NOW, gallery_id=G, blob="archives/01")

@@ -1,0 +1,406 @@
+"""An import's items, one photo each, in the archive's order; and its chunks, which are what encoders lease."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from control_plane.store.tables import import_chunks, import_items, imports
+from faces.errors import Reason
+
+LEASE = timedelta(seconds=15)
+"""How long an encoder may be silent about a chunk before another takes it."""
+
+CHUNK = 16
+"""Photos that are leased, and stored, at once."""
+
+ACCEPTABLE = (Reason.LOOK_ALIKE, Reason.NOT_SAME_PERSON)
+"""Refusals that an operator may overrule; their encodings and photos are kept until then."""
+
+
+class ItemState(StrEnum):
+    """`PLANNED` moves to `ENCODED`, then to an outcome. `ACCEPTED` may be `UNDONE`, `REFUSED` be `ENCODED` again."""
+
+    PLANNED = "planned"
+    ENCODED = "encoded"
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+    UNDONE = "undone"
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One photo of an import as the API shows it."""
+
+    seq: int
+    entry: str
+    name: str | None
+    external_id: str | None
+    gallery_id: str
+    state: ItemState
+    reason: Reason | None
+    message: str | None
+    remedy: str | None
+    detail: dict[str, Any] | None
+    identity_id: str | None
+    photo_id: str | None
+
+
+class NewItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One photo as it was planned; without a `place` it is refused for `reason`."""
+
+    seq: int
+    entry: str
+    gallery_id: str
+    place: tuple[int, ...] | None = None
+    name: str | None = None
+    external_id: str | None = None
+    valid_until: datetime | None = None
+    attributes: dict[str, str] = {}
+    force: bool = False
+    reason: Reason | None = None
+    message: str | None = None
+    remedy: str | None = None
+    detail: dict[str, Any] | None = None
+
+
+class ToLook(msgspec.Struct, frozen=True, kw_only=True):
+    """A photo that is to be looked at."""
+
+    seq: int
+    entry: str
+    place: tuple[int, ...]
+    attempts: int
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Photos that an encoder has claimed. `attempts` counts this one: above 1, somebody broke off before."""
+
+    import_id: str
+    number: int
+    blob: str
+    attempts: int
+    items: list[ToLook]
+
+
+class ToAdmit(msgspec.Struct, frozen=True, kw_only=True):
+    """An encoded photo that is next in order."""
+
+    seq: int
+    entry: str
+    place: tuple[int, ...]
+    gallery_id: str
+    name: str
+    external_id: str | None
+    valid_until: datetime | None
+    attributes: dict[str, str]
+    force: bool
+    sha256: str
+    encoding: bytes
+    quality: dict[str, Any]
+
+
+class Brought(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted photo, and the person's hash if it made the person."""
+
+    seq: int
+    identity_id: str
+    photo_id: str
+    identity_hash: int | None
+
+
+def add(connection: sa.Connection, import_id: str, items: Sequence[NewItem]) -> None:
+    """Add planned items, whole chunks at a time, and a chunk for those that hold something to look at."""
+    rows = []
+    for item in items:
+        state = ItemState.REFUSED if item.place is None else ItemState.PLANNED
+        rows.append({**msgspec.structs.asdict(item), "import_id": import_id, "state": state, "attempts": 0})
+    connection.execute(import_items.insert(), rows)
+    numbers = sorted({item.seq // CHUNK for item in items if item.place is not None})
+    if numbers:
+        connection.execute(
+            import_chunks.insert(), [{"import_id": import_id, "number": n, "attempts": 0} for n in numbers]
+        )
+
+
+def next_seq(connection: sa.Connection, import_id: str) -> int:
+    """The number of the first item that is still to be added."""
+    query = sa.select(sa.func.max(import_items.c.seq)).where(import_items.c.import_id == import_id)
+    last = connection.execute(query).scalar()
+    return 0 if last is None else last + 1
+
+
+def due(connection: sa.Connection, now: datetime, *, limit: int = 100) -> list[str]:
+    """Chunks of running imports that nobody holds, as `import:number`, in the order of import and archive."""
+    query = (
+        sa.select(import_chunks.c.import_id, import_chunks.c.number)
+        .join(imports)
+        .where((imports.c.state == "running") & _free(now))
+        .order_by(import_chunks.c.import_id, import_chunks.c.number)
+        .limit(limit)
+    )
+    return [f"{row.import_id}:{row.number}" for row in connection.execute(query)]
+
+
+def claim(connection: sa.Connection, import_id: str, number: int, owner: str, now: datetime) -> Chunk | None:
+    """Take the lease of a chunk of a running import; None if it is done, or somebody else's."""
+    blob = sa.select(imports.c.blob).where((imports.c.id == import_id) & (imports.c.state == "running"))
+    archive = connection.execute(blob).scalar()
+    taken = connection.execute(
+        import_chunks.update()
+        .where(_chunk(import_id, number) & _free(now))
+        .values(lease_owner=owner, lease_until=now + LEASE, attempts=import_chunks.c.attempts + 1)
+        .returning(import_chunks.c.attempts)
+    ).one_or_none()
+    if archive is None or taken is None:
+        return None
+    wanted = _of(import_id) & import_items.c.seq.between(number * CHUNK, number * CHUNK + CHUNK - 1)
+    query = sa.select(*(import_items.c[name] for name in ToLook.__struct_fields__)).where(
+        wanted & (import_items.c.state == ItemState.PLANNED)
+    )
+    items = [ToLook(**r._mapping) for r in connection.execute(query.order_by(import_items.c.seq))]
+    return Chunk(import_id=import_id, number=number, blob=archive, attempts=taken.attempts, items=items)
+
+
+def held(connection: sa.Connection, chunk: Chunk, owner: str, now: datetime) -> bool:
+    """Whether `owner` still holds this chunk; then for longer. Locks the row until the transaction ends."""
+    mine = _chunk(chunk.import_id, chunk.number) & (import_chunks.c.lease_owner == owner)
+    renewed = import_chunks.update().where(mine).values(lease_until=now + LEASE).returning(import_chunks.c.number)
+    return connection.execute(renewed).first() is not None
+
+
+def attempt(connection: sa.Connection, import_id: str, seq: int) -> None:
+    """Note that a photo is about to be looked at, alone: if the worker dies of it, the next one knows."""
+    this = _of(import_id) & (import_items.c.seq == seq)
+    connection.execute(import_items.update().where(this).values(attempts=import_items.c.attempts + 1))
+
+
+def looked_at(connection: sa.Connection, chunk: Chunk, found: Sequence[Mapping[str, Any]]) -> None:
+    """Keep what was found in photos (each with its `seq`): encodings, or refusals."""
+    _settle(connection, chunk.import_id, found, ItemState.PLANNED)
+
+
+def close(connection: sa.Connection, chunk: Chunk) -> None:
+    """All of the chunk's photos have been looked at."""
+    connection.execute(import_chunks.delete().where(_chunk(chunk.import_id, chunk.number)))
+
+
+def page(connection: sa.Connection, import_id: str, limit: int) -> list[ToAdmit]:
+    """The next photos in the archive's order, as far as all before them have been looked at."""
+    planned = connection.execute(sa.select(first(sa.literal(import_id), ItemState.PLANNED))).scalar()
+    query = (
+        sa.select(*(import_items.c[name] for name in ToAdmit.__struct_fields__))
+        .where(_of(import_id) & (import_items.c.state == ItemState.ENCODED))
+        .order_by(import_items.c.seq)
+        .limit(limit)
+    )
+    if planned is not None:
+        query = query.where(import_items.c.seq < planned)
+    return [ToAdmit(**r._mapping) for r in connection.execute(query)]
+
+
+def rehearsed(connection: sa.Connection, import_id: str) -> list[ToAdmit]:
+    """The photos that a dry run would have accepted so far, in order."""
+    query = (
+        sa.select(*(import_items.c[name] for name in ToAdmit.__struct_fields__))
+        .where(_of(import_id) & (import_items.c.state == ItemState.ACCEPTED))
+        .order_by(import_items.c.seq)
+    )
+    return [ToAdmit(**r._mapping) for r in connection.execute(query)]
+
+
+def admitted(connection: sa.Connection, import_id: str, outcomes: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the outcomes of encoded photos (each with its `seq` and `state`)."""
+    _settle(connection, import_id, outcomes, ItemState.ENCODED)
+
+
+def left(connection: sa.Connection, import_id: str) -> bool:
+    """Whether any photo is still without an outcome."""
+    pending = import_items.c.state.in_((ItemState.PLANNED, ItemState.ENCODED))
+    return (
+        connection.execute(sa.select(import_items.c.seq).where(_of(import_id) & pending).limit(1)).first() is not None
+    )
+
+
+def cancel_some(connection: sa.Connection, import_id: str, limit: int) -> list[int]:
+    """Cancel some photos that have no outcome yet; returns which. None are left when there are none."""
+    pending = import_items.c.state.in_((ItemState.PLANNED, ItemState.ENCODED))
+    query = sa.select(import_items.c.seq).where(_of(import_id) & pending).order_by(import_items.c.seq).limit(limit)
+    seqs = list(connection.execute(query).scalars())
+    connection.execute(import_chunks.delete().where(import_chunks.c.import_id == import_id))
+    connection.execute(
+        import_items.update()
+        .where(_of(import_id) & import_items.c.seq.in_(seqs))
+        .values(state=ItemState.CANCELLED, encoding=None, quality=None)
+    )
+    return seqs
+
+
+def cancelled_among(connection: sa.Connection, import_id: str, seqs: Sequence[int]) -> list[int]:
+    """Those of these photos that are cancelled."""
+    cancelled = import_items.c.seq.in_(seqs) & (import_items.c.state == ItemState.CANCELLED)
+    return list(connection.execute(sa.select(import_items.c.seq).where(_of(import_id) & cancelled)).scalars())
+
+
+def brought(connection: sa.Connection, import_id: str, limit: int) -> list[Brought]:
+    """Accepted photos, the last first: a person's first photo, which made the person, comes last."""
+    query = (
+        sa.select(*(import_items.c[name] for name in Brought.__struct_fields__))
+        .where(_of(import_id) & (import_items.c.state == ItemState.ACCEPTED))
+        .order_by(import_items.c.seq.desc())
+        .limit(limit)
+    )
+    return [Brought(**r._mapping) for r in connection.execute(query)]
+
+
+def undone(connection: sa.Connection, import_id: str, seqs: Sequence[int]) -> None:
+    """These photos are taken back."""
+    connection.execute(
+        import_items.update()
+        .where(_of(import_id) & import_items.c.seq.in_(seqs))
+        .values(state=ItemState.UNDONE, identity_hash=None)
+    )
+
+
+def in_state(connection: sa.Connection, import_id: str, state: ItemState) -> list[int]:
+    """The numbers of an import's items in a state."""
+    query = sa.select(import_items.c.seq).where(_of(import_id) & (import_items.c.state == state))
+    return list(connection.execute(query).scalars())
+
+
+def forget_person(connection: sa.Connection, identity_id: str) -> None:
+    """Keep nothing of an erased person: also the photos of an import that are still to come are not theirs any more."""
+    theirs = import_items.c.identity_id == identity_id
+    of_person = (import_items.c.import_id, import_items.c.gallery_id, import_items.c.name)
+    to_come = import_items.c.state.in_((ItemState.PLANNED, ItemState.ENCODED)) & sa.tuple_(*of_person).in_(
+        sa.select(*of_person).where(theirs)
+    )
+    connection.execute(
+        import_items.update()
+        .where(to_come)
+        .values(
+            state=ItemState.REFUSED,
+            reason=Reason.IDENTITY_ERASED,
+            message="The person was erased before this photo was admitted.",
+            name=None,
+            encoding=None,
+            quality=None,
+        )
+    )
+    connection.execute(
+        import_items.update()
+        .where(theirs)
+        .values(entry="", name=None, external_id=None, attributes={}, sha256=None, quality=None, encoding=None)
+    )
+
+
+def forget_encodings(connection: sa.Connection, import_id: str) -> None:
+    """Templates of photos that nobody can accept any more are not kept."""
+    kept = _of(import_id) & import_items.c.encoding.is_not(None)
+    connection.execute(import_items.update().where(kept).values(encoding=None))
+
+
+def acceptable(connection: sa.Connection, import_id: str) -> list[int]:
+    """Refused photos that an operator may still accept."""
+    query = sa.select(import_items.c.seq).where(_of(import_id) & _acceptable()).order_by(import_items.c.seq)
+    return list(connection.execute(query).scalars())
+
+
+def accept(connection: sa.Connection, import_id: str, seqs: Sequence[int]) -> None:
+    """Have refused photos admitted after all."""
+    for start in range(0, len(seqs), 500):
+        wanted = import_items.c.seq.in_(seqs[start : start + 500])
+        connection.execute(
+            import_items.update()
+            .where(_of(import_id) & _acceptable() & wanted)
+            .values(state=ItemState.ENCODED, force=True, reason=None, message=None, remedy=None, detail=None)
+        )
+
+
+def listing(
+    connection: sa.Connection,
+    import_id: str,
+    *,
+    after: int = -1,
+    limit: int = 100,
+    state: ItemState | None = None,
+    reason: Reason | None = None,
+) -> list[Item]:
+    """An import's items in the archive's order, behind number `after`."""
+    query = (
+        sa.select(*(import_items.c[name] for name in Item.__struct_fields__))
+        .where(_of(import_id) & (import_items.c.seq > after))
+        .order_by(import_items.c.seq)
+        .limit(limit)
+    )
+    for column, value in (("state", state), ("reason", reason)):
+        if value is not None:
+            query = query.where(import_items.c[column] == value)
+    return [
+        Item(
+            **{
+                **r._mapping,
+                "state": ItemState(r.state),
+                "reason": Reason(r.reason) if r.reason else None,
+            }
+        )
+        for r in connection.execute(query)
+    ]
+
+
+def counts(connection: sa.Connection, import_ids: Iterable[str]) -> dict[str, dict[ItemState, int]]:
+    """How many items of each import are in each state."""
+    query = (
+        sa.select(import_items.c.import_id, import_items.c.state, sa.func.count())
+        .where(import_items.c.import_id.in_(list(import_ids)))
+        .group_by(import_items.c.import_id, import_items.c.state)
+    )
+    totals: dict[str, dict[ItemState, int]] = {}
+    for import_id, state, number in connection.execute(query):
+        totals.setdefault(import_id, {})[ItemState(state)] = number
+    return totals
+
+
+def first(import_id: sa.ColumnElement[str], state: ItemState) -> sa.ScalarSelect[int]:
+    """The number of an import's first item in a state, as part of a query."""
+    return (
+        sa.select(sa.func.min(import_items.c.seq))
+        .where((import_items.c.import_id == import_id) & (import_items.c.state == state))
+        .scalar_subquery()
+    )
+
+
+def _settle(connection: sa.Connection, import_id: str, rows: Sequence[Mapping[str, Any]], before: ItemState) -> None:
+    """Update rows by their `seq`; rows of the same columns in one statement."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        # A parameter may not bear the name of a column.
+        values = {f"{name}_": value for name, value in row.items()}
+        groups.setdefault(tuple(sorted(values)), []).append(values)
+    for columns, group in groups.items():
+        this = _of(import_id) & (import_items.c.seq == sa.bindparam("seq_")) & (import_items.c.state == before)
+        values = {name.removesuffix("_"): sa.bindparam(name) for name in columns if name != "seq_"}
+        connection.execute(import_items.update().where(this).values(**values), group)
+
+
+def _of(import_id: str) -> sa.ColumnElement[bool]:
+    return import_items.c.import_id == import_id
+
+
+def _acceptable() -> sa.ColumnElement[bool]:
+    kept = import_items.c.encoding.is_not(None)
+    return (import_items.c.state == ItemState.REFUSED) & import_items.c.reason.in_(ACCEPTABLE) & kept
+
+
+def _chunk(import_id: str, number: int) -> sa.ColumnElement[bool]:
+    return (import_chunks.c.import_id == import_id) & (import_chunks.c.number == number)
+
+
+def _free(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.or_(import_chunks.c.lease_until.is_(None), import_chunks.c.lease_until <= now)

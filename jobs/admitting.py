@@ -1,0 +1,179 @@
+"""Admitting an import's encoded photos in the archive's order, a page at a time, under the import's lease."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from control_plane.store import import_items, imports
+from control_plane.store.blobs import BlobStore
+from control_plane.store.db import Connection, Database
+from control_plane.store.import_items import ACCEPTABLE, ItemState, ToAdmit
+from control_plane.store.imports import State
+from faces.encoding import from_bytes
+from faces.errors import Refused
+from jobs import archive
+from jobs.admission import Accepted, Admission, Candidate, Newcomers, Outcome
+from jobs.directory import Limits, Place
+from jobs.looking import refused
+
+log = logging.getLogger(__name__)
+
+PAGE = 20
+"""Photos a transaction, and a range of revisions: a longer one would keep everybody else from writing."""
+
+
+class Admitting:
+    """What the `admit` actor does with one import. May run twice: photos that have their outcome are left alone.
+
+    The order alone decides: two of a likeness are judged in the archive's order, whoever encoded them first.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        blobs: BlobStore,
+        admission: Admission,
+        clock: Callable[[], datetime],
+        limits: Limits | None = None,
+    ) -> None:
+        self._database = database
+        self._blobs = blobs
+        self._admission = admission
+        self._clock = clock
+        self._limits = limits or Limits()
+
+    def run(self, key: str) -> None:
+        """`key` is the import's id, and perhaps how far it is (`imports.admissible`)."""
+        import_id, owner = key.partition(":")[0], str(uuid4())
+        with self._database.write() as connection:
+            work = imports.claim(connection, import_id, owner, self._clock(), (State.RUNNING,))
+        if work is None:
+            return
+        newcomers = self._rehearsed(work) if work.dry_run else None
+        try:
+            while page := self._page(work):
+                if not self._admit(work, owner, page, newcomers):
+                    return
+            self._end(work, owner)
+        except FileNotFoundError:
+            # It was cancelled a moment ago, and its archive is gone.
+            log.info("import %s has no archive any more", work.id)
+
+    def _page(self, work: imports.Work) -> list[ToAdmit]:
+        with self._database.read() as connection:
+            return import_items.page(connection, work.id, PAGE)
+
+    def _admit(self, work: imports.Work, owner: str, page: list[ToAdmit], newcomers: Newcomers | None) -> bool:
+        """Decide on a page; False if the import is no longer ours."""
+        if not work.dry_run:
+            self._take_out(work, page)
+        with self._database.write() as connection:
+            now = self._clock()
+            held = imports.held(connection, work, owner, now)
+            if held:
+                outcomes = self._decide(connection, work, page, newcomers, now)
+                rows = [_row(item, outcome, work.dry_run) for item, outcome in zip(page, outcomes, strict=True)]
+                import_items.admitted(connection, work.id, rows)
+                unused = [photo_blob(work.id, i.seq) for i, o in zip(page, outcomes, strict=True) if not _kept(o)]
+            else:
+                # It was cancelled meanwhile, perhaps before these files were written.
+                cancelled = import_items.cancelled_among(connection, work.id, [item.seq for item in page])
+                unused = [photo_blob(work.id, seq) for seq in cancelled]
+        if not work.dry_run:
+            self._blobs.delete(unused)
+        return held
+
+    def _decide(
+        self,
+        connection: Connection,
+        work: imports.Work,
+        page: Sequence[ToAdmit],
+        newcomers: Newcomers | None,
+        now: datetime,
+    ) -> list[Outcome]:
+        candidates = [_candidate(work, item) for item in page]
+        if newcomers is None:
+            return self._admission.admit(connection, candidates, now)
+        return self._admission.decide(connection, candidates, newcomers, now)
+
+    def _take_out(self, work: imports.Work, page: Sequence[ToAdmit]) -> None:
+        """Have the page's photos on disk, before any row names them."""
+        names = [photo_blob(work.id, item.seq) for item in page]
+        missing = [(n, item) for n, item in zip(names, page, strict=True) if not self._blobs.path(n).is_file()]
+        if missing and work.blob is not None:
+            with self._blobs.open(work.blob) as file:
+                for name, item in missing:
+                    self._blobs.put(name, archive.read(file, Place(*item.place), self._limits))
+
+    def _rehearsed(self, work: imports.Work) -> Newcomers:
+        """What a dry run that broke off had decided before."""
+        newcomers = Newcomers()
+        with self._database.write() as connection:
+            before = import_items.rehearsed(connection, work.id)
+            forced = [_candidate(work, item, force=True) for item in before]
+            if forced:
+                self._admission.decide(connection, forced, newcomers, self._clock())
+        return newcomers
+
+    def _end(self, work: imports.Work, owner: str) -> None:
+        """Nothing is left to admit now: finish the import, or give it back until more is encoded."""
+        with self._database.read() as connection:
+            left = import_items.left(connection, work.id)
+        if not left:
+            # First the file, then the row that names it: the other way round a crash would leave the file for ever.
+            self._blobs.delete([work.blob])
+        with self._database.write() as connection:
+            now = self._clock()
+            if left:
+                imports.release(connection, work.id, owner)
+            elif imports.held(connection, work, owner, now):
+                imports.finish(connection, work.id, now, State.DONE)
+                if work.dry_run:
+                    import_items.forget_encodings(connection, work.id)
+
+
+def photo_blob(import_id: str, seq: int) -> str:
+    """The file of an import's photo: the same at each attempt, so that none is left behind."""
+    return f"photos/{import_id}-{seq:06x}"
+
+
+def _candidate(work: imports.Work, item: ToAdmit, *, force: bool = False) -> Candidate:
+    return Candidate(
+        gallery_id=item.gallery_id,
+        encoding=from_bytes(item.encoding),
+        quality=item.quality,
+        blob=photo_blob(work.id, item.seq),
+        sha256=item.sha256,
+        name=item.name,
+        external_id=item.external_id,
+        attributes=item.attributes,
+        valid_until=item.valid_until,
+        force=item.force or force,
+        once=True,
+        # Only a dry run tells which other entry it means: otherwise that would depend on how the pages were cut.
+        entry=item.entry if work.dry_run else "",
+    )
+
+
+def _kept(outcome: Outcome) -> bool:
+    """Whether the photo's file is still needed."""
+    return isinstance(outcome, Accepted) or (isinstance(outcome, Refused) and outcome.reason in ACCEPTABLE)
+
+
+def _row(item: ToAdmit, outcome: Outcome, dry_run: bool) -> dict[str, Any]:
+    if isinstance(outcome, Refused):
+        kept = outcome.reason in ACCEPTABLE and not dry_run
+        return refused(item.seq, outcome) | {"encoding": item.encoding if kept else None}
+    accepted = isinstance(outcome, Accepted)
+    return {
+        "seq": item.seq,
+        "state": ItemState.ACCEPTED if accepted else ItemState.DUPLICATE,
+        "identity_id": None if dry_run else outcome.identity_id,
+        "identity_hash": None if dry_run or not isinstance(outcome, Accepted) else outcome.identity_hash,
+        "photo_id": None if dry_run else outcome.photo_id,
+        "encoding": item.encoding if accepted and dry_run else None,
+    }
