@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator
+from threading import Lock
 from typing import Annotated
 
 import msgspec
@@ -130,13 +131,23 @@ async def snapshot(call: Call[None, None]) -> Response:
 
 
 async def _stream(plane: Plane, gallery_id: str) -> AsyncIterator[bytes]:
+    chunks, turn = _chunks(plane.database, gallery_id), Lock()
+
+    def step() -> bytes:
+        with turn:
+            return next(chunks, b"")
+
+    def close() -> None:
+        # A step may still be under way in its thread when the client leaves.
+        with turn:
+            chunks.close()
+
     async with plane.snapshots:
-        chunks = _chunks(plane.database, gallery_id)
         try:
-            while chunk := await plane.run(lambda: next(chunks, b"")):
+            while chunk := await plane.run(step):
                 yield chunk
         finally:
-            await plane.run(chunks.close)
+            await plane.run(close)
 
 
 def _chunks(database: Database, gallery_id: str) -> Generator[bytes, None, None]:

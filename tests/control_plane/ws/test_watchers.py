@@ -125,6 +125,15 @@ def test_the_first_camera_is_one_of_the_default_site(lone: Any) -> None:
         until_watched(link, "near")
 
 
+def test_without_a_camera_at_the_default_site_none_is_watched(lone: Any) -> None:
+    lone.post("/v1/sites", json={"name": "annex"})
+    far = lone.edge(cameras=("far",), site="annex")
+    with far.link() as link, lone.socket("/ws/face-stream"):
+        link.recv(timeout=10)
+        with pytest.raises(TimeoutError):
+            link.recv(timeout=0.3)
+
+
 def test_what_a_client_of_the_original_sends_reaches_nobody(lone: Any) -> None:
     edge = lone.edge()
     with edge.link() as link, lone.socket("/ws/face-stream") as one, lone.socket("/ws/face-stream") as other:
@@ -286,8 +295,9 @@ def test_a_client_that_never_reads_delays_nobody_and_is_cut_off(
                 link.send(large)
                 assert len(client.recv(timeout=5)) > 60_000
         # The lease ends when the one that does not read no longer counts as watching.
-        ended = False
+        ended, deadline = False, time.monotonic() + 5
         while not ended:
+            assert time.monotonic() < deadline
             link.send(large)
             with contextlib.suppress(TimeoutError):
                 ended = wire.decode_text(link.recv(timeout=0.05), wire.LinkDown) == wire.Watch("door", 0)  # type: ignore[arg-type]
