@@ -23,7 +23,7 @@ from jobs.directory import Limits, Place
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
+MAX_ATTEMPTS = 5
 """A photo on which this many workers died, looking at it alone, is refused."""
 
 RENEW_AFTER = timedelta(seconds=4)

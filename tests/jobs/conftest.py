@@ -143,3 +143,8 @@ def portraits(data: Path) -> dict[str, bytes]:
 def people(data: Path) -> dict[str, list[bytes]]:
     """Photos of real people by name."""
     return {p.name: [f.read_bytes() for f in sorted(p.iterdir())] for p in sorted((data / "people").iterdir())[:12]}
+
+
+@pytest.fixture
+def office_type() -> type[Office]:
+    return Office
