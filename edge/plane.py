@@ -16,7 +16,7 @@ from edge.spool import Spooled
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
 from faces.gallery import Row
-from faces.wire import EventBatch, Followed, Hello, Page, Position, Report, SnapshotReader, Verdicts, Welcome
+from faces.wire import EventBatch, Followed, Hello, Page, Position, Report, Verdicts, Welcome
 
 TIMEOUT_S = (3.05, 10.0)
 """To connect, and between two bytes of an answer."""
@@ -84,15 +84,15 @@ class ControlPlane:
     def changes(self, gallery: str, after: int) -> Page:
         return self._value("GET", f"/v1/galleries/{gallery}/changes?after={after}", Page)
 
-    def snapshot(self, gallery: str) -> tuple[Position, list[Row]]:
-        """A whole gallery at one revision; Invalid if it is cut short."""
-        reader, rows = SnapshotReader(), list[Row]()
+    @contextmanager
+    def snapshot(self, gallery: str) -> Iterator[tuple[Position, Iterator[Row]]]:
+        """A whole gallery at one revision: its rows are read as they are consumed, and raise Invalid if it is cut
+        short."""
         with _reaching(), self._ask("GET", f"/v1/galleries/{gallery}/snapshot") as response:
-            for piece in response.iter_content(1 << 16):
-                rows += reader.feed(piece)
-        if reader.head is None or not reader.complete or reader.head.gallery != gallery:
-            raise Invalid("the snapshot is incomplete")
-        return reader.head.position, rows
+            head, rows = wire.read_snapshot(response.iter_content(1 << 16))
+            if head.gallery != gallery:
+                raise Invalid(f"a snapshot of gallery {head.gallery} instead of {gallery}")
+            yield head.position, rows
 
     def report(self, gallery: str, report: Report) -> None:
         with _reaching():

@@ -10,13 +10,14 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from edge.decide import Held
 from faces.errors import Diverged
-from faces.gallery import Gallery, Key, Kind, Row, checksum, key, row_hash
+from faces.gallery import Gallery, Key, Kind, Row, bytes_hash, canonical, checksum, key
 from faces.replica import advance
 from faces.wire import START, Followed, Page, Position
 
@@ -24,6 +25,9 @@ log = logging.getLogger("edge.replica")
 
 DAMAGED = Position(-1, 0)
 """Where a copy stands that is not what it should be: nowhere, so that it starts over."""
+
+CHUNK = 500
+"""How many rows of a snapshot are stored at once."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS galleries (
@@ -35,7 +39,6 @@ CREATE TABLE IF NOT EXISTS rows (
 ) WITHOUT ROWID;
 """
 
-_encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Row).decode
 
 
@@ -163,21 +166,35 @@ class Replica:
                 self._db.execute(
                     "DELETE FROM rows WHERE gallery = ? AND kind = ? AND id = ?", (page.gallery, kind, row_id)
                 )
-            self._put(page.gallery, page.put, put.values())
+            bodies = {key(row): canonical(row) for row in page.put}
+            self._put("INSERT OR REPLACE", page.gallery, put, put.values(), bodies.values())
             self._store_position(page.gallery, page.position)
         self._swap(replace(held, position=page.position, gallery=gallery))
 
-    def start_over(self, gallery: str, position: Position, rows: Sequence[Row]) -> None:
-        """Replace a copy by a snapshot. Raises Diverged, and then nothing has changed."""
+    def start_over(self, gallery: str, position: Position, rows: Iterable[Row]) -> None:
+        """Replace a copy by a snapshot, whose rows are stored as they come. Raises Diverged, and then nothing has
+        changed."""
         held = self._held(gallery)
-        hashes = {key(row): row_hash(row) for row in rows}
-        if len(hashes) != len(rows) or checksum(hashes.values()) != position.checksum:
-            raise Diverged(f"the snapshot's checksum at revision {position.revision} does not come out")
         with self._transaction():
             self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
-            self._put(gallery, rows, hashes.values())
+            fresh = Gallery.of(self._model, self._stored(held, position, rows))
             self._store_position(gallery, position)
-        self._swap(replace(held, position=position, gallery=Gallery.of(self._model, rows)))
+        self._swap(replace(held, position=position, gallery=fresh))
+
+    def _stored(self, held: Held, position: Position, rows: Iterable[Row]) -> Iterator[Row]:
+        """The rows of a snapshot once they are stored; raises Diverged at the end if they are not what it says."""
+        total, rows = 0, iter(rows)
+        while chunk := list(islice(rows, CHUNK)):
+            bodies = [canonical(row) for row in chunk]
+            hashes = [bytes_hash(body) for body in bodies]
+            total ^= checksum(hashes)
+            try:
+                self._put("INSERT", held.id, map(key, chunk), hashes, bodies)
+            except sqlite3.IntegrityError as error:
+                raise Diverged(f"the snapshot at revision {position.revision} holds a row twice") from error
+            yield from chunk
+        if total != position.checksum:
+            raise Diverged(f"the snapshot's checksum at revision {position.revision} does not come out")
 
     def _held(self, gallery: str) -> Held:
         return next(held for held in self.held if held.id == gallery)
@@ -196,10 +213,10 @@ class Replica:
                 found[named] = row[0]
         return found
 
-    def _put(self, gallery: str, rows: Iterable[Row], hashes: Iterable[int]) -> None:
+    def _put(self, how: str, gallery: str, keys: Iterable[Key], hashes: Iterable[int], bodies: Iterable[bytes]) -> None:
         self._db.executemany(
-            "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?)",
-            ((gallery, *key(row), row_sum, _encode(row)) for row, row_sum in zip(rows, hashes, strict=True)),
+            f"{how} INTO rows VALUES (?, ?, ?, ?, ?)",
+            ((gallery, *of, row_sum, body) for of, row_sum, body in zip(keys, hashes, bodies, strict=True)),
         )
 
     def _store_position(self, gallery: str, position: Position) -> None:
@@ -223,8 +240,10 @@ class Replica:
 
 def _sound(named: Key, row_sum: int, body: bytes) -> Row | None:
     """The row if it is what was once stored under this name."""
+    if bytes_hash(body) != row_sum:
+        return None
     try:
         row: Row = _decode(body)
     except msgspec.MsgspecError:
         return None
-    return row if key(row) == named and row_hash(row) == row_sum else None
+    return row if key(row) == named else None

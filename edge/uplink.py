@@ -94,8 +94,8 @@ def bring(plane: ControlPlane, replica: Replica, gallery: Followed) -> None:
             return _catch_up(plane, replica, gallery.id)
         except (Diverged, Compacted) as error:
             log.warning("gallery %s: %s", gallery.name, error)
-    position, rows = plane.snapshot(gallery.id)
-    replica.start_over(gallery.id, position, rows)
+    with plane.snapshot(gallery.id) as (position, rows):
+        replica.start_over(gallery.id, position, rows)
     log.info("gallery %s: started over at revision %d, before at %d", gallery.name, position.revision, here.revision)
 
 

@@ -72,12 +72,18 @@ def key(row: Row) -> Key:
     return Key(kind, row.id)
 
 
-_canonical = msgspec.msgpack.Encoder(order="deterministic")
+canonical = msgspec.msgpack.Encoder(order="deterministic").encode
+"""All a row says as bytes: the same on every side."""
+
+
+def bytes_hash(data: bytes) -> int:
+    """A 64-bit hash as a signed integer (SQL's BIGINT)."""
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
 
 
 def row_hash(row: Row) -> int:
-    """A 64-bit hash of all a row says, as a signed integer (SQL's BIGINT); the same on every side."""
-    return int.from_bytes(blake2b(_canonical.encode(row), digest_size=8).digest(), "big", signed=True)
+    """The hash of all a row says."""
+    return bytes_hash(canonical(row))
 
 
 def checksum(hashes: Iterable[int]) -> int:

@@ -272,6 +272,27 @@ class SnapshotReader:
         return self.head is not None and self._seen == self.head.rows and not self._pending
 
 
+def read_snapshot(pieces: Iterable[bytes]) -> tuple[SnapshotHead, Iterator[Row]]:
+    """The head of a snapshot, and its rows as they arrive; both raise Invalid for a stream that is none, or is cut
+    short."""
+    reader, pieces = SnapshotReader(), iter(pieces)
+    first: list[Row] = []
+    while reader.head is None:
+        piece = next(pieces, None)
+        if piece is None:
+            raise Invalid("the snapshot is incomplete")
+        first = reader.feed(piece)
+
+    def rows() -> Iterator[Row]:
+        yield from first
+        for piece in pieces:
+            yield from reader.feed(piece)
+        if not reader.complete:
+            raise Invalid("the snapshot is incomplete")
+
+    return reader.head, rows()
+
+
 def parse_id(text: str) -> UUID:
     """A UUID from its text; raises Invalid."""
     try:

@@ -46,7 +46,8 @@ def test_a_gallery_comes_as_changes_and_as_a_snapshot(plane: Any, client: Contro
     ada = IdentityRow("i1", "Ada")
     plane.galleries["g1"].change([ada])
     assert client.changes("g1", 0).put == [ada]
-    assert client.snapshot("g1") == (plane.galleries["g1"].position, [ada])
+    with client.snapshot("g1") as (position, rows):
+        assert (position, list(rows)) == (plane.galleries["g1"].position, [ada])
 
 
 def test_compacted_changes_are_told_from_other_refusals(plane: Any, client: ControlPlane) -> None:
@@ -82,8 +83,8 @@ def test_a_snapshot_cut_short_is_refused(plane: Any, client: ControlPlane) -> No
         wire.pack_rows(wire.SnapshotHead(gallery="g1", position=Position(1, 1), rows=2), [IdentityRow("i", "A")])
     )
     plane.fail = lambda path: (200, wire.MSGPACK, whole)
-    with pytest.raises(Invalid, match="incomplete"):
-        client.snapshot("g1")
+    with pytest.raises(Invalid, match="incomplete"), client.snapshot("g1") as (_, rows):
+        list(rows)
 
 
 def test_no_answer_is_told_without_the_address(plane: Any) -> None:

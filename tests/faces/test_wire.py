@@ -26,6 +26,7 @@ from faces.wire import (
     pack_frame,
     pack_rows,
     parse_id,
+    read_snapshot,
     unpack_frame,
 )
 
@@ -74,6 +75,18 @@ def test_a_snapshot_that_breaks_off_is_not_complete() -> None:
     reader = SnapshotReader()
     reader.feed(b"".join(pack_rows(HEAD, ROWS))[:-1])
     assert not reader.complete
+
+
+def test_a_snapshot_is_read_as_it_arrives() -> None:
+    data = b"".join(pack_rows(HEAD, ROWS))
+    head, rows = read_snapshot(data[i : i + 7] for i in range(0, len(data), 7))
+    assert (head, list(rows)) == (HEAD, ROWS)
+
+
+@pytest.mark.parametrize("left", [0, 3, 10, -1])
+def test_a_snapshot_cut_short_is_refused_at_its_end(left: int) -> None:
+    with pytest.raises(Invalid, match="incomplete"):
+        list(read_snapshot([b"".join(pack_rows(HEAD, ROWS))[:left]])[1])
 
 
 def test_a_stream_that_is_no_snapshot_is_refused() -> None:
