@@ -19,7 +19,7 @@ from control_plane.store.tables import (
 )
 from faces.errors import Compacted, Conflict, Diverged, NotFound
 from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow, checksum, key, row_hash
-from faces.wire import Followed, Page, Position, SnapshotHead
+from faces.wire import START, Followed, Page, Position, SnapshotHead
 
 DEFAULT_GALLERY = "default"
 
@@ -193,6 +193,18 @@ def record(connection: sa.Connection, gallery_id: str, changes: Sequence[Change]
 def position(connection: sa.Connection, gallery_id: str) -> Position:
     row = _gallery(connection, gallery_id)
     return Position(row.revision, row.checksum)
+
+
+def stood_at(connection: sa.Connection, gallery_id: str, claimed: Position) -> bool:
+    """Whether the gallery is known to have stood at this position: then a copy there holds what it held. One that was
+    restored from a backup never stood where copies of its lost future stand, though the revision may be the same."""
+    if claimed == START:
+        return True
+    gallery = _gallery(connection, gallery_id)
+    if claimed.revision == gallery.revision:
+        return claimed.checksum == int(gallery.checksum)
+    at = (gallery_changes.c.gallery_id == gallery_id) & (gallery_changes.c.revision == claimed.revision)
+    return connection.execute(sa.select(gallery_changes.c.checksum).where(at)).scalar() == claimed.checksum
 
 
 def revisions(connection: sa.Connection) -> dict[str, int]:

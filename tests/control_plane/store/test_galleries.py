@@ -231,3 +231,17 @@ def test_a_copy_before_the_compaction_starts_over_and_one_at_or_after_it_goes_on
                     galleries.page(connection, G, after)
             else:
                 assert galleries.page(connection, G, after).position.revision == 3
+
+
+def test_a_position_is_known_by_its_revision_and_its_checksum(database: Database) -> None:
+    with database.write() as connection:
+        stood = [Position(0, 0)]
+        for seed, name in enumerate(("Ann", "Bob")):
+            enroll(connection, name, seed)
+            stood.append(galleries.position(connection, G))
+        assert all(galleries.stood_at(connection, G, position) for position in stood)
+        assert not galleries.stood_at(connection, G, Position(stood[1].revision, stood[1].checksum ^ 1))
+        assert not galleries.stood_at(connection, G, Position(stood[2].revision, stood[2].checksum ^ 1))
+        assert not galleries.stood_at(connection, G, Position(99, stood[2].checksum))
+        galleries.compact(connection, G, stood[1].revision)
+        assert not galleries.stood_at(connection, G, stood[1]), "nobody knows any more"
