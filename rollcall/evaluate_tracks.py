@@ -100,7 +100,7 @@ def show(report: Report, console: Console) -> None:
     console.print(f"Photos that could not be enrolled: {percent(report.failed_to_enroll)} {report.refused or ''}")
     for failure in report.failures:
         trial = failure.trial
-        said = f"nearest {trial.nearest} at {trial.distance:.3f}" if trial.distance is not None else "never judged"
+        said = f"nearest at {trial.distance:.3f}" if trial.distance is not None else "never judged"
         filmed = ", ".join(trial.files)
         console.print(
             f"{trial.person} ({filmed}): {failure.why}; {said}; {trial.probes} probes", markup=False, soft_wrap=True

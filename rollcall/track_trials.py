@@ -49,8 +49,8 @@ SURROUNDINGS = 2.0
 FACE_PX = 200
 """Height of a filmed photo's face at most, in the photo: more than a film shows."""
 
-SCALE = 0.5
-"""The edge's default."""
+SCALE, THRESHOLD = 0.5, 0.6
+"""The edge's defaults."""
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -76,7 +76,8 @@ class Subject:
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """One film before one gallery. `named`: who passed, if anybody did; somebody it was not, if several did.
 
-    `nearest` and `distance` are those of the event with the least distance; `probes` counts the encodings taken.
+    `nearest`, `distance` and `runner_up_distance` are those of the event with the least distance; `probes` counts the
+    encodings that were taken.
     """
 
     person: str
@@ -85,6 +86,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     named: str | None
     nearest: str | None
     distance: float | None
+    runner_up_distance: float | None
     probes: int
 
     @property
@@ -146,8 +148,8 @@ def trials(
     if len(scenes) < len(shots):
         return []
     files = tuple(shot.file for shot in shots)
-    # Everybody is reported once a film, and whoever does not pass with the nearest name, however far.
-    policy = Policy(SCALE, FRAMES * INTERVAL_S, Thresholds(accept=distance, named=math.inf))
+    # Everybody is reported once a film.
+    policy = Policy(SCALE, FRAMES * INTERVAL_S, Thresholds(accept=distance, named=THRESHOLD))
     pictures = list(_render(scenes))
     remembering = Remembering(engine, frozenset(map(id, pictures)))
     return [_trial(remembering, pictures, name, files, known, policy) for known in galleries]
@@ -195,15 +197,15 @@ def _trial(
     before = engine.encoded
     events = _play(engine, pictures, known, policy)
     passed = {event.name for event in events if event.status is Status.PASS}
-    judged = [(event.distance, event.name) for event in events if event.distance is not None]
-    distance, nearest = min(judged, default=(None, None))
+    surest = min(events, key=lambda event: math.inf if event.distance is None else event.distance, default=None)
     return Trial(
         person=name,
         files=files,
         enrolled=name in known.identities,
         named=next(iter(sorted(passed - {name} or passed, key=str)), None),
-        nearest=nearest,
-        distance=distance,
+        nearest=surest.name if surest else None,
+        distance=surest.distance if surest else None,
+        runner_up_distance=surest.runner_up_distance if surest else None,
         probes=engine.encoded - before,
     )
 

@@ -42,7 +42,14 @@ def shot(encoding: Vector | None) -> Shot:
 
 def trial(*, enrolled: bool, named: str | None, probes: int = 3) -> Trial:
     return Trial(
-        person="ann", files=("a.jpg",), enrolled=enrolled, named=named, nearest=None, distance=None, probes=probes
+        person="ann",
+        files=("a.jpg",),
+        enrolled=enrolled,
+        named=named,
+        nearest=None,
+        distance=None,
+        runner_up_distance=None,
+        probes=probes,
     )
 
 
