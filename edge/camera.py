@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -23,7 +24,9 @@ from faces.errors import SettingError
 
 log = logging.getLogger("edge.camera")
 
-# What OpenCV logs may hold a camera's URL, and with it a password.
+# What OpenCV and FFmpeg say may hold a camera's URL, and with it a password. -8 is FFmpeg's "quiet"; OpenCV reads it
+# when it first opens a film.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 TIMEOUT_MS = 5000

@@ -116,6 +116,20 @@ def _judgement(chosen: _Finding, findings: Sequence[_Finding], *, named: bool, k
     )
 
 
+def supports(galleries: Iterable[Held], encoding: Vector, judgement: Judgement, thresholds: Thresholds) -> bool:
+    """Whether this one encoding could be of the person who was recognised by the mean of many.
+
+    The mean remembers who was there before: nobody may pass on what another one looked like.
+    """
+    limit = max(judgement.threshold, thresholds.named)
+    own = [
+        held.gallery.nearest_distances(encoding[None, :], judgement.identity_id or "")
+        for held in galleries
+        if held.id == judgement.gallery_id
+    ]
+    return any(bool((distances <= limit).any()) for distances in own)
+
+
 @dataclass(slots=True)
 class Standing:
     """How far one track is: what was last judged of it, and whether it was recognised or sent as a stranger's."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, judge
+from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, judge, supports
 from edge.frames import Cuts, Evidence, Frame, Sight
 from edge.tracks import Probe, Track, Tracker
 from faces.engine import Engine, images
@@ -73,12 +73,11 @@ class Recognizer:
         return [event for track in list(self._tracker.tracks) for event in self._end(track)]
 
     def _adopt(self, galleries: Sequence[Held], frame: Frame) -> None:
-        """Judge everybody in sight anew if the galleries have changed, and have them probed at once."""
+        """Judge everybody in sight anew if the galleries have changed. Who is recognised then is due for a probe."""
         if galleries is self._galleries:
             return
         self._galleries = galleries
         for track in self._tracker.tracks:
-            track.next_probe = frame.moment
             if track.probes:
                 self._announcer.changed(track.standing, self._judge(track, frame))
 
@@ -115,7 +114,9 @@ class Recognizer:
         evidence = Evidence.of(frame, face.box)
         track.add(Probe(encoding, quality), evidence)
         judgement = self._judge(track, frame)
-        if self._announcer.probed(track.standing, judgement, track.taken, frame.moment):
+        if judgement.kind and not supports(self._galleries, encoding, judgement, self._policy.thresholds):
+            track.doubtful = True
+        elif self._announcer.probed(track.standing, judgement, track.taken, frame.moment):
             events.append(self._event(track, judgement, evidence))
         track.next_probe = frame.moment + (SLOW_S if judgement.settled(track.taken) else QUICK_S)
         return track

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from edge.decide import Held
+from faces import engine as engines
 from faces import wire
 from faces.encoding import to_bytes
 from faces.engine import Engine, images
@@ -47,8 +48,7 @@ def until_fixture() -> Callable[..., None]:
     return until
 
 
-@pytest.fixture(scope="session")
-def people(data: Path, engine: Engine) -> list[Row]:
+def enrolled(data: Path, engine: Engine) -> list[Row]:
     """The four people of the portraits as gallery rows, enrolled as the worker enrols: averaged with the mirror."""
     rows: list[Row] = []
     for name, files in PORTRAITS.items():
@@ -62,10 +62,24 @@ def people(data: Path, engine: Engine) -> list[Row]:
     return rows
 
 
+@pytest.fixture(scope="session")
+def people(data: Path, engine: Engine) -> list[Row]:
+    """The portraits as rows of the default engine."""
+    return enrolled(data, engine)
+
+
 @pytest.fixture
 def held(people: list[Row]) -> tuple[Held, ...]:
     """A site's one gallery, of the portraits."""
     return (Held("g1", "default", Kind.ALLOW, Position(9, 0), Gallery.of("sface", people)),)
+
+
+@pytest.fixture(scope="session")
+def dlib(data: Path) -> tuple[Engine, tuple[Held, ...]]:
+    """The other engine, and the same gallery by it."""
+    engine = engines.load("face_recognition")
+    gallery = Gallery.of(engine.model, enrolled(data, engine))
+    return engine, (Held("g1", "default", Kind.ALLOW, Position(9, 0), gallery),)
 
 
 class GalleryLog:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from edge.decide import DOUBTFUL_PROBES, SURE_PROBES, Announcer, Held, Judgement, Standing, Thresholds, judge
+from edge.decide import DOUBTFUL_PROBES, SURE_PROBES, Announcer, Held, Judgement, Standing, Thresholds, judge, supports
 from faces.encoding import DIMENSIONS, Vector, to_bytes
 from faces.events import Status
 from faces.gallery import EncodingRow, Gallery, IdentityRow, Kind, Row, SettingsRow
@@ -107,6 +107,16 @@ def test_somebody_whose_time_is_over_is_no_candidate() -> None:
     )
     assert judge([held], PROBE, THRESHOLDS, NOON - timedelta(seconds=1)).status is Status.PASS
     assert judge([held], PROBE, THRESHOLDS, NOON) == Judgement(threshold=0.45)
+
+
+@pytest.mark.parametrize(
+    ("distance", "threshold", "supported"),
+    [(0.3, 0.45, True), (0.59, 0.45, True), (0.61, 0.45, False), (0.61, 0.65, True)],
+)
+def test_a_probe_alone_must_be_near_the_person_recognised(distance: float, threshold: float, supported: bool) -> None:
+    galleries = [gallery("guests", {"bob": 0.1}), gallery("staff", {"ada": 0.0, "bob": 0.1})]
+    ada = Judgement(kind=Kind.ALLOW, identity_id="ada", threshold=threshold, gallery_id="staff")
+    assert supports(galleries, at_distance(distance), ada, THRESHOLDS) is supported
 
 
 def passed(identity: str = "ada") -> Judgement:
