@@ -8,7 +8,9 @@ from control_plane.api import texts
 from control_plane.api.route import Call, Listing, Paging, Route, answer, listing, plain
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, OPERATOR, EdgeCaller
-from control_plane.store import galleries, sites
+from control_plane.plane import Plane
+from control_plane.store import alarms, galleries, sites
+from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection
 from control_plane.store.sites import Edge
 from faces.errors import Invalid, NotFound
@@ -16,6 +18,7 @@ from faces.wire import Followed, Hello, Report, Welcome
 
 MOST_CAMERAS = 256
 LONGEST_WORD = 64
+LONGEST_ERROR = 500
 
 
 class Fleet(Paging, frozen=True, kw_only=True):
@@ -63,9 +66,20 @@ async def report(call: Call[None, None]) -> Response:
         check_follows(connection, call.edge, gallery_id)
         sites.heard_of(connection, call.edge.id, now)
         sites.report(connection, call.edge.id, gallery_id, told, now)
+        if told.error is not None:
+            sound(connection, AlarmKind.EDGE_DIVERGED, call.edge, gallery_id, told.error[:LONGEST_ERROR], call.plane)
 
     await call.plane.write(work)
     return Response(status_code=204)
+
+
+def sound(
+    connection: Connection, kind: AlarmKind, edge: EdgeCaller, gallery_id: str, message: str, plane: Plane
+) -> None:
+    """Raise an alarm on an edge's copy of a gallery."""
+    site_id = sites.site_of(connection, edge.id)
+    where = {"site_id": site_id, "edge_id": edge.id, "gallery_id": gallery_id}
+    alarms.sound(connection, kind, f"{edge.id} {gallery_id}", message, plane.clock(), **where)
 
 
 def check_follows(connection: Connection, edge: EdgeCaller, gallery_id: str) -> None:

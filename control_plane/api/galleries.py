@@ -10,14 +10,16 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from control_plane.api import texts
-from control_plane.api.edges import check_follows
+from control_plane.api.edges import check_follows, sound
 from control_plane.api.route import Call, Listing, Media, Paging, Position, Route, answer, listing
 from control_plane.api.wireform import wire, wire_answer
 from control_plane.auth import EDGE, OPERATOR
 from control_plane.plane import Plane
 from control_plane.store import galleries, members
+from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection, Database, new_id
 from control_plane.store.galleries import Gallery
+from faces.errors import Diverged
 from faces.gallery import Kind, SettingsRow
 from faces.wire import MSGPACK, Page, pack_rows
 
@@ -120,7 +122,13 @@ async def changes(call: Call[None, Since]) -> Response:
         check_follows(connection, call.edge, gallery_id)
         return galleries.page(connection, gallery_id, call.query.after)
 
-    return wire_answer(call, await call.plane.read(work))
+    try:
+        page = await call.plane.read(work)
+    except Diverged as error:
+        message = f"{error.message}: was the control plane restored from a backup? The edge starts over"
+        await call.plane.write(lambda c: sound(c, AlarmKind.EDGE_AHEAD, call.edge, gallery_id, message, call.plane))
+        raise
+    return wire_answer(call, page)
 
 
 async def snapshot(call: Call[None, None]) -> Response:

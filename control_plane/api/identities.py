@@ -14,8 +14,9 @@ from control_plane.api.route import Call, Listing, Paging, Route, answer, listin
 from control_plane.api.uploads import flag, form, photo_limit, upload
 from control_plane.auth import OPERATOR
 from control_plane.plane import Plane
-from control_plane.store import identities
+from control_plane.store import erasures, identities
 from control_plane.store.db import Connection
+from control_plane.store.erasures import Erasure
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.identities import Identity, Photo
 from faces.errors import Invalid, NotFound
@@ -112,6 +113,12 @@ async def erase(call: Call[None, None]) -> Response:
     return Response(status_code=204)
 
 
+async def erasure(call: Call[None, None]) -> Response:
+    """How far a person's erasure has got: which edges have confirmed it, and which are pending."""
+    identity_id = call.path()
+    return answer(await call.plane.read(lambda c: erasures.get(c, identity_id)))
+
+
 async def erased(plane: Plane, identity_id: str) -> None:
     """Erase a person everywhere here: rows, then photos, then what SQLite keeps of deleted rows. Raises NotFound."""
     blobs = await plane.write(lambda c: identities.erase(c, identity_id, plane.clock()))
@@ -181,6 +188,7 @@ ROUTES = (
     Route("GET", "/v1/identities/{id}", show, OPERATOR, {200: Identity}),
     Route("PATCH", "/v1/identities/{id}", change, OPERATOR, {200: Identity}, body=ChangedIdentity),
     Route("DELETE", "/v1/identities/{id}", erase, OPERATOR, {204: None}),
+    Route("GET", "/v1/identities/{id}/erasure", erasure, OPERATOR, {200: Erasure}),
     Route("GET", "/v1/identities/{id}/photos", photos, OPERATOR, {200: Listing[Photo]}),
     Route(
         "POST",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from control_plane.api import (
+    alarms,
     edges,
     enrollments,
     events,
@@ -28,5 +29,6 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *edges.ROUTES,
     *galleries.ROUTES,
     *webhooks.ROUTES,
+    *alarms.ROUTES,
     *health.ROUTES,
 )

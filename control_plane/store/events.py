@@ -10,13 +10,16 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import webhooks
+from control_plane.store import alarms, erasures, webhooks
+from control_plane.store.alarms import AlarmKind
 from control_plane.store.tables import counters, edges, events, sites
 from faces.errors import NotFound
 from faces.events import Event, EventKind, Status
+from faces.gallery import Kind
 from faces.wire import Verdict
 
 LOG = "events"
+ID_REUSED = "id_reused"
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +54,10 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
 def append(
     connection: sa.Connection, received: Sequence[Event], *, site_id: str, edge_id: str, now: datetime
 ) -> list[Verdict]:
-    """Store the events that are new, with their webhook deliveries; returns a verdict for each, in order."""
+    """Store the events that are new, with their webhook deliveries and alarms; returns a verdict for each, in order.
+
+    What arrives late of somebody erased meanwhile is kept like their old events: without name and picture.
+    """
     known = _body_hashes(connection, [str(e.id) for e in received])
     fresh: dict[str, Event] = {}
     verdicts = []
@@ -65,8 +71,10 @@ def append(
             fresh[event_id] = event
             verdicts.append(Verdict(event_id, "stored"))
     if fresh:
-        _insert(connection, list(fresh.values()), site_id, edge_id, now)
-        webhooks.enqueue(connection, list(fresh.values()), now)
+        stored = _forgetful(connection, list(fresh.values()))
+        _insert(connection, stored, [_body_hash(e) for e in fresh.values()], site_id, edge_id, now)
+        webhooks.enqueue(connection, [e for e in stored if e.name or not e.identity_id], now)
+    _sound(connection, list(fresh.values()), verdicts, site_id, edge_id, now)
     return verdicts
 
 
@@ -122,7 +130,7 @@ def thumbnail(connection: sa.Connection, event_id: str) -> bytes:
 def _repeat(event: Event, stored: bytes) -> Verdict:
     if _body_hash(event) == stored:
         return Verdict(str(event.id), "known")
-    return Verdict(str(event.id), "refused", "id_reused")
+    return Verdict(str(event.id), "refused", ID_REUSED)
 
 
 def _body_hash(event: Event) -> bytes:
@@ -134,7 +142,50 @@ def _body_hashes(connection: sa.Connection, ids: list[str]) -> dict[str, bytes]:
     return dict(connection.execute(query).all())
 
 
-def _insert(connection: sa.Connection, fresh: list[Event], site_id: str, edge_id: str, now: datetime) -> None:
+def _forgetful(connection: sa.Connection, fresh: list[Event]) -> list[Event]:
+    gone = erasures.among(connection, [e.identity_id for e in fresh if e.identity_id])
+    return [msgspec.structs.replace(e, name=None, thumbnail=None) if e.identity_id in gone else e for e in fresh]
+
+
+def _sound(
+    connection: sa.Connection,
+    fresh: list[Event],
+    verdicts: list[Verdict],
+    site_id: str,
+    edge_id: str,
+    now: datetime,
+) -> None:
+    """Raise the alarms that events give rise to."""
+    for event in fresh:
+        if event.reason == Kind.DENY:
+            alarms.sound(
+                connection,
+                AlarmKind.DENIED_PERSON,
+                f"{edge_id} {event.camera} {event.identity_id}",
+                f"somebody on a deny list stands before camera {event.camera!r}",
+                now,
+                site_id=site_id,
+                edge_id=edge_id,
+                gallery_id=event.gallery_id,
+                event_id=str(event.id),
+            )
+    for verdict in verdicts:
+        if verdict.reason == ID_REUSED:
+            alarms.sound(
+                connection,
+                AlarmKind.EVENT_ID_REUSED,
+                f"{edge_id} {verdict.id}",
+                "an edge sent another event under an id that is known: it may be a clone of another edge",
+                now,
+                site_id=site_id,
+                edge_id=edge_id,
+                event_id=verdict.id,
+            )
+
+
+def _insert(
+    connection: sa.Connection, fresh: list[Event], hashes: list[bytes], site_id: str, edge_id: str, now: datetime
+) -> None:
     bump = counters.update().where(counters.c.name == LOG).values(value=counters.c.value + len(fresh))
     last = connection.execute(bump.returning(counters.c.value)).scalar_one()
     connection.execute(
@@ -144,12 +195,12 @@ def _insert(connection: sa.Connection, fresh: list[Event], site_id: str, edge_id
                 **msgspec.structs.asdict(event),
                 "id": str(event.id),
                 "position": position,
-                "body_hash": _body_hash(event),
+                "body_hash": body_hash,
                 "site_id": site_id,
                 "edge_id": edge_id,
                 "arrived_at": now,
             }
-            for position, event in enumerate(fresh, start=last - len(fresh) + 1)
+            for position, (event, body_hash) in enumerate(zip(fresh, hashes, strict=True), start=last - len(fresh) + 1)
         ],
     )
 

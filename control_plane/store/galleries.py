@@ -212,6 +212,12 @@ def revisions(connection: sa.Connection) -> dict[str, int]:
     return dict(connection.execute(sa.select(galleries.c.id, galleries.c.revision)).all())
 
 
+def ever_held(connection: sa.Connection, of: Key) -> set[str]:
+    """The galleries whose logs speak of this row: a copy that lags may still hold it."""
+    same = (gallery_changes.c.row_kind == of.kind) & (gallery_changes.c.row_id == of.id)
+    return set(connection.execute(sa.select(gallery_changes.c.gallery_id).where(same).distinct()).scalars())
+
+
 def followers(connection: sa.Connection) -> dict[str, set[str]]:
     """The sites that follow each gallery."""
     found: dict[str, set[str]] = {}

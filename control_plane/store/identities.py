@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import galleries, import_items
+from control_plane.store import erasures, galleries, import_items
 from control_plane.store.db import new_id
 from control_plane.store.tables import deliveries, encodings, enrollments, events, gallery_members, identities, photos
 from faces.errors import AmbiguousName, Conflict, NotFound
@@ -177,7 +177,8 @@ def photo_blob(connection: sa.Connection, identity_id: str, photo_id: str) -> st
 
 
 def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[str]:
-    """Remove a person everywhere; old events keep the id as a pseudonym, and no name or picture.
+    """Remove a person everywhere; old events keep the id as a pseudonym, and no name or picture. What is kept of the
+    erasure (`erasures`) are ids.
 
     Returns the blobs to delete once the transaction has committed. Raises NotFound.
     """
@@ -189,8 +190,10 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
     ).all()
     removals = [galleries.removal(Key("encoding", t.id), t.hash) for t in templates]
     removals.append(galleries.removal(Key("identity", identity_id), person.hash))
-    for gallery_id in held:
-        galleries.record(connection, gallery_id, removals, now)
+    positions = {g: galleries.record(connection, g, removals, now) for g in held}
+    left = galleries.ever_held(connection, Key("identity", identity_id)) - set(held)
+    positions |= {g: galleries.position(connection, g) for g in left}
+    erasures.note(connection, identity_id, positions, now)
     blobs = _blobs(connection, identity_id)
     connection.execute(enrollments.delete().where(enrollments.c.identity_id == identity_id))
     import_items.forget_person(connection, identity_id)

@@ -300,3 +300,39 @@ deliveries = Table(
     sa.UniqueConstraint("webhook_id", "event_id"),
     Index(None, "state", "due_at"),
 )
+
+# Who was erased, and at which revision of each gallery: an edge that has reported that revision has forgotten them.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("identity_id", Id, primary_key=True),
+    Column("erased_at", UtcDateTime, nullable=False),
+)
+
+erasure_revisions = Table(
+    "erasure_revisions",
+    metadata,
+    Column("identity_id", Id, ForeignKey("erasures.identity_id", ondelete="CASCADE"), primary_key=True),
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+    Column("revision", Big, nullable=False),
+)
+
+# What an operator must know of. The same trouble again while it is open counts up (`count`) instead of adding a row.
+alarms = Table(
+    "alarms",
+    metadata,
+    _id(),
+    Column("kind", String(32), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("site_id", Id),
+    Column("edge_id", Id),
+    Column("gallery_id", Id),
+    Column("event_id", Id),
+    Column("count", Integer, nullable=False),
+    Column("raised_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("acknowledged_at", UtcDateTime, index=True),
+    Column("acknowledged_by", Text),
+    Index(None, "kind", "subject"),
+)
