@@ -256,8 +256,10 @@ def _unfit(central: _Central) -> str:
 
 
 def _check_overlap(found: list[_Central], ends: list[int], directory: int) -> None:
-    """Raises Refused if two entries share data, or one shares the directory's."""
+    """Raises Refused if two entries share data, one shares the directory's, or something else comes before them all."""
     spans = sorted((c.place.offset, end) for c, end in zip(found, ends, strict=True))
+    if min((start for start, _ in spans), default=directory):
+        raise _unreadable("it begins as something else")
     reached = 0
     for start, end in spans:
         if start < reached:

@@ -26,8 +26,9 @@ class Ending:
         self._blobs = blobs
         self._clock = clock
 
-    def run(self, import_id: str) -> None:
-        owner, states = str(uuid4()), (State.CANCELLING, State.UNDOING)
+    def run(self, key: str) -> None:
+        """`key` is the import's id, and perhaps what is to become of it (`imports.ending`)."""
+        import_id, owner, states = key.partition(":")[0], str(uuid4()), (State.CANCELLING, State.UNDOING)
         with self._database.write() as connection:
             work = imports.claim(connection, import_id, owner, self._clock(), states)
         if work is None:

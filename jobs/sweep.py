@@ -40,19 +40,19 @@ class Sweeper:
         self._database = database
         self._sends = sends
         self._clock = clock
-        self._nudged: dict[str, datetime] = {}
+        self._nudged: dict[tuple[Send, str], datetime] = {}
 
     def sweep(self) -> int:
         """Send a message for each due row that has not just had one; returns how many."""
         now = self._clock()
-        self._nudged = {row: at for row, at in self._nudged.items() if now - at < NUDGE_AGAIN}
+        self._nudged = {nudge: at for nudge, at in self._nudged.items() if now - at < NUDGE_AGAIN}
         sent = 0
         with self._database.read() as connection:
             found = {send: due(connection, now, limit=BATCH) for due, send in self._sends.items()}
         for send, rows in found.items():
             for row in rows:
-                if row not in self._nudged:
-                    self._nudged[row] = now
+                if (send, row) not in self._nudged:
+                    self._nudged[send, row] = now
                     send(row)
                     sent += 1
         return sent

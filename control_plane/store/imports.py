@@ -140,8 +140,12 @@ def due(connection: sa.Connection, now: datetime, *, limit: int = 10) -> list[st
 
 
 def ending(connection: sa.Connection, now: datetime, *, limit: int = 10) -> list[str]:
-    """Imports that are to be cancelled or undone and that nobody holds."""
-    return _due(connection, imports.c.state.in_((State.CANCELLING, State.UNDOING)), now, limit)
+    """Imports that are to be cancelled or undone and that nobody holds, as `id:state`."""
+    return [
+        f"{import_id}:{state}"
+        for state in (State.CANCELLING, State.UNDOING)
+        for import_id in _due(connection, imports.c.state == state, now, limit)
+    ]
 
 
 def admissible(connection: sa.Connection, now: datetime, *, limit: int = 10) -> list[str]:
