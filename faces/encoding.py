@@ -36,12 +36,20 @@ def to_bytes(vector: Vector) -> bytes:
 
 def from_bytes(data: bytes) -> Vector:
     """The encoding of `to_bytes`; raises Invalid for another length or numbers that are not finite."""
-    if len(data) != ENCODING_BYTES:
-        raise Invalid(f"an encoding has {ENCODING_BYTES} bytes, not {len(data)}")
-    vector: Vector = np.frombuffer(data, "<f4").astype(np.float32)
-    if not np.isfinite(vector).all():
-        raise Invalid("an encoding is 128 finite numbers")
+    vector: Vector = many_from_bytes([data])[0]
     return vector
+
+
+def many_from_bytes(encodings: Sequence[bytes]) -> Matrix:
+    """Encodings of `to_bytes`, a row each; raises Invalid as `from_bytes` does."""
+    for data in encodings:
+        if len(data) != ENCODING_BYTES:
+            raise Invalid(f"an encoding has {ENCODING_BYTES} bytes, not {len(data)}")
+    flat = np.frombuffer(b"".join(encodings), "<f4").astype(np.float32, copy=False)
+    matrix: Matrix = flat.reshape(-1, DIMENSIONS)
+    if not np.isfinite(matrix).all():
+        raise Invalid("an encoding is 128 finite numbers")
+    return matrix
 
 
 def unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

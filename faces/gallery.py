@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from faces.encoding import DIMENSIONS, Matrix, distances, from_bytes
+from faces.encoding import Matrix, distances, many_from_bytes
 
 
 class Kind(StrEnum):
@@ -67,9 +67,11 @@ class Key(NamedTuple):
     id: str
 
 
+_KINDS: dict[type[Row], RowKind] = {IdentityRow: "identity", EncodingRow: "encoding", SettingsRow: "settings"}
+
+
 def key(row: Row) -> Key:
-    kind: RowKind = row.__struct_config__.tag  # type: ignore[assignment]
-    return Key(kind, row.id)
+    return Key(_KINDS[type(row)], row.id)
 
 
 canonical = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -253,6 +255,4 @@ class Gallery:
 
 
 def _matrix(rows: Sequence[EncodingRow]) -> Matrix:
-    if not rows:
-        return np.empty((0, DIMENSIONS), np.float32)
-    return np.ascontiguousarray(np.stack([from_bytes(row.data) for row in rows]))
+    return many_from_bytes([row.data for row in rows])

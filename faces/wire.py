@@ -179,6 +179,9 @@ class FrameHeader(msgspec.Struct, frozen=True, kw_only=True, tag="frame"):
     edge: str = ""
 
 
+MOST_ROW_BYTES: Final = 4 << 20
+"""The longest row of a snapshot that is taken."""
+
 T = TypeVar("T")
 
 _LENGTH = struct.Struct(">I")
@@ -236,29 +239,32 @@ class SnapshotReader:
 
     def __init__(self) -> None:
         self.head: SnapshotHead | None = None
-        self._pending = bytearray()
+        self._pending = b""
         self._row = msgspec.msgpack.Decoder(Row)
         self._seen = 0
 
     def feed(self, data: bytes) -> list[Row]:
         """Rows that `data` completes. Raises Invalid for a stream that is no snapshot."""
-        self._pending += data
+        pending = memoryview(self._pending + data)
         rows: list[Row] = []
         start = 0
-        while len(self._pending) - start >= 4:
-            end = start + 4 + _LENGTH.unpack_from(self._pending, start)[0]
-            if len(self._pending) < end:
+        while len(pending) - start >= 4:
+            size = _LENGTH.unpack_from(pending, start)[0]
+            if size > MOST_ROW_BYTES:
+                raise Invalid(f"a row of {size} bytes")
+            end = start + 4 + size
+            if len(pending) < end:
                 break
-            value = bytes(self._pending[start + 4 : end])
+            value = pending[start + 4 : end]
             start = end
             if self.head is None:
                 self.head = decode(value, SnapshotHead)
             else:
                 rows.append(self._decode_row(value))
-        del self._pending[:start]
+        self._pending = bytes(pending[start:])
         return rows
 
-    def _decode_row(self, value: bytes) -> Row:
+    def _decode_row(self, value: memoryview) -> Row:
         try:
             row: Row = self._row.decode(value)
         except msgspec.DecodeError as error:

@@ -89,9 +89,10 @@ def test_a_snapshot_cut_short_is_refused_at_its_end(left: int) -> None:
         list(read_snapshot([b"".join(pack_rows(HEAD, ROWS))[:left]])[1])
 
 
-def test_a_stream_that_is_no_snapshot_is_refused() -> None:
+@pytest.mark.parametrize("stream", [b"\x00\x00\x00\x03abc", b"\xff\xff\xff\xff"])
+def test_a_stream_that_is_no_snapshot_is_refused(stream: bytes) -> None:
     with pytest.raises(Invalid):
-        SnapshotReader().feed(b"\x00\x00\x00\x03abc")
+        SnapshotReader().feed(stream)
 
 
 def test_a_frame_survives_the_wire() -> None:
