@@ -24,3 +24,18 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def rss_mb(pid: int | str = "self") -> float:
+    """What a process holds in memory."""
+    return _status_mb(pid, "VmRSS")
+
+
+def peak_mb(pid: int | str = "self") -> float:
+    """The most that a process has held in memory so far."""
+    return _status_mb(pid, "VmHWM")
+
+
+def _status_mb(pid: int | str, field: str) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith(field))
