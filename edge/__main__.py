@@ -251,7 +251,8 @@ def main() -> int:
     log.setLevel(logging.INFO)
     try:
         config = Config.read(os.environ, Path(".env"))
-        edge = Edge(config, engines.load(config.engine, models=config.models, threads=config.threads))
+        engine = engines.load(config.engine, models=config.models, threads=config.threads, detector=config.detector)
+        edge = Edge(config, engine)
     except RollcallError as error:
         log.error("%s", " ".join((error.message, error.remedy)).strip())
         return 2

@@ -60,6 +60,7 @@ SETTINGS = (
     Setting("CAMERA", "camera", "name of the camera", text),
     Setting("DATA_DIR", "./edge-data", "folder of the edge's gallery and of events not yet delivered", Path),
     Setting("ENGINE", "sface", "engine that finds and encodes faces", text),
+    Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
     Setting("THREADS", "1", "threads of the engine", whole(1, 256)),
 )
@@ -89,6 +90,7 @@ class Config:
     camera: str
     data_dir: Path
     engine: str
+    detector: str
     models: Path | None
     threads: int
 

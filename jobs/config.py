@@ -13,6 +13,7 @@ SETTINGS = (
     Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", text),
     Setting("ENGINE", "sface", "engine that finds and encodes faces", text),
+    Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
     Setting("THREADS", "1", "threads of the engine", whole(1, 256)),
     Setting("WORKER_THREADS", "2", "photos that are encoded at once", whole(1, 256)),
@@ -31,6 +32,7 @@ class Config:
     data_dir: Path
     broker_url: str | None
     engine: str
+    detector: str
     models: Path | None
     threads: int
     worker_threads: int

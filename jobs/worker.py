@@ -83,7 +83,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     Each has threads of its own, so that a hung receiver never delays an enrolment, nor does a long import.
     """
     blobs = BlobStore(config.data_dir / "blobs")
-    engine = engines.load(config.engine, models=config.models, threads=config.threads)
+    engine = engines.load(config.engine, models=config.models, threads=config.threads, detector=config.detector)
     limits = Limits(config.max_entries, config.max_directory_bytes, config.max_entry_bytes)
     photo = PhotoLimits(max_pixels=config.max_pixels)
     admission = Admission(Copies(engine.model), engine.model, engine.th_accept)

@@ -12,7 +12,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from faces.engine import ENGINES
+from faces.engine import DETECTORS, ENGINES
 from faces.errors import Invalid, RollcallError
 from rollcall import __version__
 from rollcall.up import Place
@@ -83,6 +83,7 @@ def up(
 @click.option("--gallery", help="Instead of a folder: an enrolled gallery, each person left out in turn.")
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True)
 @click.option("--models", type=FOLDER, help="A folder of weight files to use instead of the installed ones.")
+@click.option("--detector", type=click.Choice(DETECTORS), default=DETECTORS[0], help="What finds the faces.")
 @click.option("--photos", type=click.IntRange(1, 100), default=3, show_default=True, help="Photos enrolled a person.")
 @click.option("--probes", type=click.IntRange(1, 100), default=1, show_default=True, help="Photos a search averages.")
 @click.option("--tracks", is_flag=True, help="Judge whole tracks, by the edge, in films of the photos not enrolled.")
@@ -100,6 +101,7 @@ def evaluate(
     gallery: str | None,
     engine: str,
     models: Path | None,
+    detector: str,
     photos: int,
     probes: int,
     tracks: bool,
@@ -134,6 +136,7 @@ def evaluate(
         strangers=strangers,
         engine=engine,
         models=models,
+        detector=detector,
         photos=photos,
         probes=probes,
         distance=distance,
@@ -161,14 +164,22 @@ def evaluate(
 @cli.command("import")
 @click.argument("file", type=FILE)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
-def import_(file: Path, data: Path) -> None:
-    """Move the people of the original service in, from its face_db.pkl."""
+@click.option("--url", default="http://127.0.0.1:5000", show_default=True, help="The running product, for a ZIP.")
+@click.option("--force", is_flag=True, help="Enrol look-alikes of a ZIP all the same.")
+@click.option("--dry-run", is_flag=True, help="Only report what a ZIP would bring.")
+def import_(file: Path, data: Path, url: str, force: bool, dry_run: bool) -> None:
+    """Import a ZIP of photos (katya.jpg, katya/1.jpg), or the people of the original service from its face_db.pkl."""
+    if file.suffix.lower() == ".zip":
+        from rollcall.importing import run
+
+        run(file, url.rstrip("/"), console, force=force, dry_run=dry_run)
+        return
     from control_plane.store.db import utcnow
     from rollcall import face_db
     from rollcall.moving_in import move_in
 
     if file.suffix != ".pkl":
-        raise Invalid(f"{file.name} is no face_db.pkl", remedy="Its name ends with .pkl.")
+        raise Invalid(f"{file.name} is neither a ZIP nor a face_db.pkl", remedy="Its name ends with .zip or .pkl.")
     people = face_db.read(file.read_bytes())
     with _database(data) as database, _progress("Moving in", len(people)) as advance:
         moved = move_in(database, people, utcnow, advance)

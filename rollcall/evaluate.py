@@ -33,6 +33,7 @@ class Options:
     strangers: Path | None
     engine: str
     models: Path | None
+    detector: str
     photos: int
     probes: int
     distance: float | None
@@ -63,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(options: Options, console: Console) -> tuple[Report, evaluation.Trials]:
     """Encode, test and report; raises Invalid if the folder holds too few people or photos."""
-    engine = engines.load(options.engine, models=options.models, threads=1)
+    engine = engines.load(options.engine, models=options.models, threads=1, detector=options.detector)
     people, strangers = _encoded(options, engine, console)
     needed = options.photos + options.probes
     enough = [p for p in people.people if len(p.encodings) >= needed]

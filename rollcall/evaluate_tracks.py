@@ -67,7 +67,7 @@ def run(options: Options, console: Console, *, splits: int | None = None) -> Rep
     Some of each person's photos, drawn by the seed, are parted in every way (or in `splits` ways) into those that are
     enrolled and those that are filmed. Whoever has too few photos for that is a stranger.
     """
-    engine = engines.load(options.engine, models=options.models, threads=1)
+    engine = engines.load(options.engine, models=options.models, threads=1, detector=options.detector)
     distance = engine.th_accept if options.distance is None else options.distance
     cast = _cast(options, engine, console)
     if len(cast.people) < 2:
