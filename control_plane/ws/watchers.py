@@ -12,6 +12,7 @@ from control_plane.feed import event_message
 from control_plane.plane import Plane
 from control_plane.store import events
 from control_plane.store.sites import DEFAULT_SITE, PlacedCamera
+from control_plane.ws.progress import Progress
 from control_plane.ws.session import first_of, received, send, told_by_code
 from faces.errors import Invalid
 from faces.wire import WATCH_PROTOCOL, decode_text, encode_text
@@ -38,13 +39,17 @@ class FollowEvents(msgspec.Struct, frozen=True, kw_only=True, tag="events"):
     after: int | None = None
 
 
+class FollowImports(msgspec.Struct, frozen=True, kw_only=True, tag="imports"):
+    """Up: tell me how imports get on, from now on."""
+
+
 class Cameras(msgspec.Struct, frozen=True, tag="cameras"):
     """Down: which cameras there are; first of all, and whenever that changes."""
 
     cameras: tuple[PlacedCamera, ...]
 
 
-Asked = WatchCamera | Unwatch | FollowEvents
+Asked = WatchCamera | Unwatch | FollowEvents | FollowImports
 
 
 async def stream(websocket: WebSocket, plane: Plane) -> None:
@@ -120,12 +125,14 @@ class Watcher:
         self._cameras: tuple[PlacedCamera, ...] | None = None
         self._wake = asyncio.Event()
         self._mailbox = Mailbox(self._wake.set)
+        self._progress = Progress(plane, self._wake.set)
 
     async def run(self) -> None:
         try:
             with self._plane.feed.listening(lambda _: self._wake.set()):
                 await first_of(self._pump(), self._listen())
         finally:
+            self._progress.stop()
             self._plane.fanout.unwatch(self._mailbox, self._lenses)
 
     async def _listen(self) -> None:
@@ -139,6 +146,8 @@ class Watcher:
             elif isinstance(asked, Unwatch):
                 self._plane.fanout.unwatch(self._mailbox, self._lenses)
                 self._lenses.clear()
+            elif isinstance(asked, FollowImports):
+                self._progress.follow()
             else:
                 await self._follow(asked.after)
 
@@ -159,6 +168,8 @@ class Watcher:
             self._wake.clear()
             await self._tell_cameras()
             await self._tell_events()
+            for message in await self._progress.messages():
+                await send(self._websocket, message)
             for frame in self._mailbox.take():
                 await send(self._websocket, frame.packed)
             if self._cursor is None or self._cursor >= self._plane.feed.news.head:
