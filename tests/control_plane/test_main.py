@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import requests
 
-from control_plane.__main__ import SILENT_CLIENT_MS, listen, prepare
+from control_plane.__main__ import SILENT_CLIENT_MS, listen, main, prepare
 from control_plane.config import Config
 from control_plane.store import schema
 from control_plane.store.db import Database
@@ -82,11 +82,20 @@ def test_it_loads_no_model_and_no_job(tmp_path: Path) -> None:
         ("MAX_PHOTO_BYTES", "0"),
     ],
 )
-def test_a_wrong_setting_stops_the_start_and_names_itself(tmp_path: Path, name: str, value: str) -> None:
-    with started(tmp_path, **{name: value}) as process:
+def test_a_wrong_setting_stops_the_start_and_names_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: str
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv(name, value)
+    assert main() == 2
+    assert name in caplog.text
+
+
+def test_a_process_that_was_told_something_wrong_ends_with_status_2_and_words(tmp_path: Path) -> None:
+    with started(tmp_path, HOST="0.0.0.0") as process:
         output, _ = process.communicate(timeout=20)
         assert process.returncode == 2
-        assert name in output
+        assert "HOST" in output
         assert "Traceback" not in output
 
 
