@@ -196,7 +196,7 @@ def decode(data: bytes | memoryview, kind: type[T]) -> T:
     """The wire value of `encode`; raises Invalid, naming the field, for anything else."""
     try:
         return msgspec.msgpack.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeError, OverflowError) as error:
+    except (msgspec.DecodeError, UnicodeError, OverflowError, RecursionError) as error:
         raise Invalid(f"not a {kind.__name__}: {error}") from error
 
 
@@ -209,7 +209,7 @@ def decode_text(data: str | bytes, kind: type[T]) -> T:
     """The message of `encode_text`; raises Invalid for anything else."""
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise Invalid(f"not a {getattr(kind, '__name__', kind)}: {error}") from error
 
 

@@ -64,8 +64,7 @@ class Call(Generic[B, Q]):
 
     @property
     def media_type(self) -> str:
-        """The body's media type, without parameters."""
-        return self.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return media_type(self.request)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +146,11 @@ def answer(value: object, status: int = 200, headers: Mapping[str, str] | None =
     return Response(msgspec.json.encode(value), status, headers, JSON)
 
 
+def media_type(request: Request) -> str:
+    """The body's media type, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def plain(value: str) -> bool:
     """Whether every database takes this text: no NUL, no half of a surrogate pair."""
     return not re.search("[\0\ud800-\udfff]", value)
@@ -181,8 +185,7 @@ def _query(request: Request, kind: type[Q]) -> Q:
 
 
 async def _body(request: Request, kind: type[B]) -> B:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != JSON:
+    if media_type(request) != JSON:
         raise Unsupported("the body is not JSON", remedy=f"Send it with Content-Type: {JSON}.")
     return decoded(await request.body(), kind)
 

@@ -150,6 +150,8 @@ def test_a_batch_may_be_json_and_be_answered_in_json(server: Any, event: Any, jp
         (b"\xc1", wire.MSGPACK, 400),
         (b"{}", "application/json", 400),
         (b'{"events": 5}', "application/json", 400),
+        (b'{"events": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "application/json", 400),
+        (b"\x81\xa6events\x91" + b"\x91" * 100_000 + b"\xc0", wire.MSGPACK, 400),
         (b"<html>", "text/html", 415),
     ],
 )

@@ -270,6 +270,7 @@ def test_a_cursor_ahead_of_the_log_begins_at_its_end(lone: Any, event: Any) -> N
         b"\x00",
         " " * 5000,
         "[" * 4000,
+        '{"type":"watch","edge":"e","camera":"c","more":' + "[" * 1900 + "]" * 1900 + "}",
     ],
 )
 def test_a_watcher_that_says_nonsense_is_told_and_cut_off(server: Any, message: str | bytes) -> None:
