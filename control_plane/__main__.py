@@ -32,7 +32,8 @@ BACKLOG = 1024
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s control plane: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name, level in (("uvicorn", logging.WARNING), ("python_multipart", logging.ERROR)):
+        logging.getLogger(name).setLevel(level)
     try:
         config = Config.read(os.environ)
         database = Database(config.database_url)
