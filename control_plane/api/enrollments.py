@@ -14,6 +14,7 @@ from control_plane.dispatch import ENROLL
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
 from control_plane.store import enrollments
+from control_plane.store.blobs import Steady
 from control_plane.store.db import Connection
 from control_plane.store.enrollments import Enrollment, State
 from faces.errors import Reason
@@ -30,7 +31,7 @@ OUTCOMES = {201: Enrollment, 202: Enrollment, 422: Media((PROBLEM_JSON,), Refuse
 """Accepted; not yet decided; refused."""
 
 
-async def put_forward(plane: Plane, file: IO[bytes], wait_s: float, **whose: Any) -> Enrollment:
+async def put_forward(plane: Plane, file: IO[bytes] | Steady, wait_s: float, **whose: Any) -> Enrollment:
     """Hand a photo in (`whose` as in `store.enrollments.submit`), and say what became of it within `wait_s`."""
 
     def submit(connection: Connection, blob: str, digest: str, now: Any) -> str:

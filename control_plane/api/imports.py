@@ -18,6 +18,7 @@ from control_plane.dispatch import READ_ARCHIVE
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
 from control_plane.store import galleries, import_items, imports
+from control_plane.store.blobs import Steady
 from control_plane.store.db import Connection
 from control_plane.store.import_items import Item, ItemState
 from control_plane.store.imports import Import, State
@@ -60,7 +61,7 @@ class FailedImport(Problem, frozen=True, kw_only=True):
     import_: Import = msgspec.field(name="import")
 
 
-async def hand_in(plane: Plane, file: IO[bytes], wait_s: float, asked: NewImport) -> Import:
+async def hand_in(plane: Plane, file: IO[bytes] | Steady, wait_s: float, asked: NewImport) -> Import:
     """Store an archive to be read by a worker, and say how it stands when it is done or after `wait_s`."""
 
     def submit(connection: Connection, blob: str, _digest: str, now: datetime) -> str:

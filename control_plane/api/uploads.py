@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from tempfile import SpooledTemporaryFile
+from functools import partial
 from typing import IO, Any
 
 from starlette.datastructures import FormData, UploadFile
@@ -16,6 +15,7 @@ from control_plane.api.route import Call, Media
 from control_plane.config import Config
 from control_plane.plane import Plane
 from control_plane.problems import TooLarge
+from control_plane.store.blobs import Steady
 from control_plane.store.db import Connection, new_id
 from faces.errors import Invalid
 
@@ -25,8 +25,8 @@ FORM_OVERHEAD = 1 << 16
 """Bytes that a form may have beside its file."""
 
 MOST_FIELDS = 20
-IN_MEMORY = 1 << 20
 CHUNK = 1 << 18
+BLOCK = 1 << 20
 
 Submit = Callable[[Connection, str, str, datetime], str]
 """Makes the row of a stored blob in the transaction given: (connection, blob, sha256, now) to the row's id."""
@@ -36,7 +36,7 @@ Submit = Callable[[Connection, str, str, datetime], str]
 class Upload:
     """A file that was sent, and the texts that came with it in a form. None: there was no file."""
 
-    file: IO[bytes] | None
+    file: IO[bytes] | Steady | None
     fields: dict[str, str]
 
 
@@ -59,11 +59,9 @@ def form(file: str, **fields: str) -> dict[str, Media]:
 async def upload(call: Call[Any, Any], field: str, raw: tuple[str, ...] = ()) -> AsyncIterator[Upload]:
     """The file in a form's `field`, or the whole body if its media type is one of `raw`; else there is none."""
     if call.media_type in raw:
-        with SpooledTemporaryFile(IN_MEMORY) as file:
-            body = UploadFile(file)  # type: ignore[arg-type]
-            async for chunk in call.request.stream():
-                await body.write(chunk)
-            yield Upload(file if file.tell() else None, {})
+        with call.plane.blobs.receiving() as received:
+            await _receive(call, received)
+            yield Upload(received if received.size else None, {})
     elif call.media_type in FORMS:
         async with call.request.form(max_files=1, max_fields=MOST_FIELDS) as sent:
             yield _of_form(sent, field)
@@ -71,14 +69,14 @@ async def upload(call: Call[Any, Any], field: str, raw: tuple[str, ...] = ()) ->
         yield Upload(None, {})
 
 
-async def keep(plane: Plane, kind: str, file: IO[bytes], limit: int, submit: Submit) -> str:
+async def keep(plane: Plane, kind: str, file: IO[bytes] | Steady, limit: int, submit: Submit) -> str:
     """Store a file as a blob and make its row; returns the row's id. Neither is left behind without the other."""
 
     def work() -> str:
         now = plane.clock()
         blob = f"{kind}/{new_id(now)}"
         try:
-            digest = _copy(plane, blob, file, limit)
+            digest = _store(plane, blob, file, limit)
             return plane.write_here(lambda connection: submit(connection, blob, digest, now))
         except BaseException:
             plane.blobs.delete([blob])
@@ -101,15 +99,31 @@ def _of_form(sent: FormData, field: str) -> Upload:
     return Upload(file.file if isinstance(file, UploadFile) else None, fields)
 
 
-def _copy(plane: Plane, blob: str, file: IO[bytes], limit: int) -> str:
-    """Copy a file into the blob store; returns its SHA-256. Raises TooLarge and keeps nothing."""
-    digest, size = sha256(), 0
+async def _receive(call: Call[Any, Any], received: Steady) -> None:
+    """The body, a block at a time: each is a turn of a thread."""
+    block = bytearray()
+    async for chunk in call.request.stream():
+        block += chunk
+        if len(block) >= BLOCK or not chunk:
+            await call.plane.run(partial(received.write, bytes(block)))
+            block.clear()
+
+
+def _store(plane: Plane, blob: str, file: IO[bytes] | Steady, limit: int) -> str:
+    """Have a file in the blob store; returns its SHA-256. Raises TooLarge and keeps nothing."""
+    if isinstance(file, Steady):
+        _check(file.size, limit)
+        plane.blobs.adopt(blob, file)
+        return file.sha256
     file.seek(0)
     with plane.blobs.writing(blob) as kept:
+        copy = Steady(kept)
         while chunk := file.read(CHUNK):
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(f"the file is larger than {limit} bytes", remedy="Send a smaller one.")
-            digest.update(chunk)
-            kept.write(chunk)
-    return digest.hexdigest()
+            _check(copy.size + len(chunk), limit)
+            copy.write(chunk)
+    return copy.sha256
+
+
+def _check(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLarge(f"the file is larger than {limit} bytes", remedy="Send a smaller one.")
