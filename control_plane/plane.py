@@ -39,6 +39,8 @@ class Plane:
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
         self._dispatch = Dispatch(config.broker_url)
         self._threads = ThreadPoolExecutor(THREADS, "store")
+        # Readers have threads of their own: a slow disk holds up those who write, and nobody who only looks.
+        self._readers = ThreadPoolExecutor(THREADS, "read")
         self._nudges = ThreadPoolExecutor(1, "dispatch")
         # SQLite takes one writer at a time, and lets the others poll: here they queue.
         self._writer = threading.Lock() if database.is_sqlite else contextlib.nullcontext()
@@ -49,7 +51,7 @@ class Plane:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Do something in a read-only transaction, in a thread."""
-        return await self.run(lambda: self._read(work))
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction, in a thread; returns when it has committed."""
@@ -80,6 +82,7 @@ class Plane:
             await self.feed.stop()
             self._nudges.shutdown(cancel_futures=True)
             self._threads.shutdown(cancel_futures=True)
+            self._readers.shutdown(cancel_futures=True)
             self._dispatch.close()
             self.database.close()
 
