@@ -36,13 +36,19 @@ class Fresh:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What the database said last: the event log's head, each gallery's revision and followers, the cameras."""
+    """What the database said last: the event log's head, each gallery's revision and followers, each edge's site,
+    the cameras."""
 
     head: int = 0
     revisions: Mapping[str, int] = field(default_factory=dict)
     followers: Mapping[str, set[str]] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
     cameras: tuple[sites.PlacedCamera, ...] = ()
     fresh: Fresh = Fresh()
+
+    def follows(self, edge_id: str, gallery_id: str) -> bool:
+        """Whether the edge's site follows the gallery."""
+        return self.places.get(edge_id) in self.followers.get(gallery_id, ())
 
 
 class Feed:
@@ -124,6 +130,7 @@ class Feed:
                 head=head,
                 revisions=galleries.revisions(connection),
                 followers=galleries.followers(connection),
+                places=sites.places(connection),
                 cameras=tuple(sites.all_cameras(connection)),
                 fresh=fresh,
             )

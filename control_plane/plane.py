@@ -14,6 +14,8 @@ from control_plane.config import Config
 from control_plane.dispatch import Dispatch, Job
 from control_plane.fanout import Fanout
 from control_plane.feed import Feed, News
+from control_plane.gather import Gatherer
+from control_plane.pages import Pages
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.ws.links import Links
@@ -37,6 +39,8 @@ class Plane:
         self.fanout = Fanout(self.links.wake)
         self.feed = Feed(database)
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
+        self.pages = Pages()
+        self.gatherer = Gatherer(self.write)
         self._dispatch = Dispatch(config.broker_url)
         self._threads = ThreadPoolExecutor(THREADS, "store")
         # Readers have threads of their own: a slow disk holds up those who write, and nobody who only looks.
@@ -92,6 +96,7 @@ class Plane:
 
     def _hint(self, before: News) -> None:
         news = self.feed.news
+        self.pages.forget(news.revisions)
         for gallery, revision in news.revisions.items():
             if revision != before.revisions.get(gallery):
                 self.links.hint(gallery, revision, news.followers.get(gallery, ()))

@@ -48,7 +48,7 @@ async def introduce(call: Call[None, None]) -> Response:
     if call.path() != edge.id:
         raise Invalid("the edge in the path is not the one that calls")
     hello = _checked(await wire_body(call, Hello))
-    welcome = await call.plane.write(lambda c: sites.welcome(c, edge.id, hello, edge.wire, call.plane.clock()))
+    welcome = await call.plane.gatherer.write(lambda c: sites.welcome(c, edge.id, hello, edge.wire, call.plane.clock()))
     return wire_answer(call, welcome)
 
 
@@ -67,9 +67,11 @@ async def report(call: Call[None, None]) -> Response:
         sites.heard_of(connection, call.edge.id, now)
         sites.report(connection, call.edge.id, gallery_id, told, now)
         if told.error is not None:
-            sound(connection, AlarmKind.EDGE_DIVERGED, call.edge, gallery_id, told.error[:LONGEST_ERROR], call.plane)
+            ahead = told.position.revision > galleries.position(connection, gallery_id).revision
+            kind = AlarmKind.EDGE_AHEAD if ahead else AlarmKind.EDGE_DIVERGED
+            sound(connection, kind, call.edge, gallery_id, told.error[:LONGEST_ERROR], call.plane)
 
-    await call.plane.write(work)
+    await call.plane.gatherer.write(work)
     return Response(status_code=204)
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from control_plane.api import texts
 from control_plane.api.edges import check_follows, sound
 from control_plane.api.route import Call, Listing, Media, Paging, Position, Route, answer, listing
-from control_plane.api.wireform import wire, wire_answer
+from control_plane.api.wireform import wants_json, wire
 from control_plane.auth import EDGE, OPERATOR
 from control_plane.plane import Plane
 from control_plane.store import galleries, members
@@ -21,7 +21,7 @@ from control_plane.store.db import Connection, Database, new_id
 from control_plane.store.galleries import Gallery
 from faces.errors import Diverged
 from faces.gallery import Kind, SettingsRow
-from faces.wire import MSGPACK, Page, pack_rows
+from faces.wire import MSGPACK, Page, encode, pack_rows
 
 CHUNK_BYTES = 1 << 18
 
@@ -117,18 +117,27 @@ async def leave(call: Call[None, None]) -> Response:
 async def changes(call: Call[None, Since]) -> Response:
     """A page of changes; 410: start over from a snapshot."""
     gallery_id = call.path()
-
-    def work(connection: Connection) -> Page:
-        check_follows(connection, call.edge, gallery_id)
-        return galleries.page(connection, gallery_id, call.query.after)
-
+    if not call.plane.feed.news.follows(call.edge.id, gallery_id):
+        await call.plane.read(lambda c: check_follows(c, call.edge, gallery_id))
     try:
-        page = await call.plane.read(work)
+        return await _page(call, gallery_id, call.query.after)
     except Diverged as error:
         message = f"{error.message}: was the control plane restored from a backup? The edge starts over"
         await call.plane.write(lambda c: sound(c, AlarmKind.EDGE_AHEAD, call.edge, gallery_id, message, call.plane))
         raise
-    return wire_answer(call, page)
+
+
+async def _page(call: Call[None, Since], gallery_id: str, after: int) -> Response:
+    async def read() -> Page:
+        return await call.plane.read(lambda c: galleries.page(c, gallery_id, after))
+
+    async def packed() -> bytes:
+        return encode(await read())
+
+    if wants_json(call):
+        return answer(await read())
+    revision = call.plane.feed.news.revisions.get(gallery_id, 0)
+    return Response(await call.plane.pages.get(gallery_id, revision, after, packed), media_type=MSGPACK)
 
 
 async def snapshot(call: Call[None, None]) -> Response:

@@ -27,9 +27,13 @@ def wire_bodies(kind: Any) -> dict[str, Media]:
 
 def wire_answer(call: Call[Any, Any], value: object) -> Response:
     """Answer in JSON to those who ask for it by name, else in msgpack."""
-    if JSON in call.request.headers.get("accept", ""):
+    if wants_json(call):
         return answer(value)
     return Response(encode(value), media_type=MSGPACK)
+
+
+def wants_json(call: Call[Any, Any]) -> bool:
+    return JSON in call.request.headers.get("accept", "")
 
 
 async def wire_body(call: Call[Any, Any], kind: type[T]) -> T:

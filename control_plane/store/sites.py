@@ -9,9 +9,10 @@ import msgspec
 import sqlalchemy as sa
 
 from control_plane.store.db import new_id
+from control_plane.store.galleries import stood_at
 from control_plane.store.tables import cameras, edge_positions, edges, galleries, site_galleries, sites
 from faces.errors import Conflict, NotFound
-from faces.wire import CameraStatus, Hello, Report, Welcome
+from faces.wire import START, CameraStatus, Hello, Report, Welcome
 
 DEFAULT_SITE = "default"
 
@@ -141,12 +142,23 @@ def site_of(connection: sa.Connection, edge_id: str) -> str:
     return str(site_id)
 
 
+def places(connection: sa.Connection) -> dict[str, str]:
+    """Every edge's site."""
+    return dict(connection.execute(sa.select(edges.c.id, edges.c.site_id)).all())
+
+
 def heard_of(connection: sa.Connection, edge_id: str, now: datetime) -> None:
     connection.execute(edges.update().where(edges.c.id == edge_id).values(last_seen_at=now))
 
 
 def report(connection: sa.Connection, edge_id: str, gallery_id: str, told: Report, now: datetime) -> None:
-    """Keep an edge's report on its copy of a gallery."""
+    """Keep an edge's report on its copy of a gallery.
+
+    A position at which the gallery is not known to have stood proves nothing: it counts as no copy. So does that of an
+    edge which holds what was lost when the control plane was restored from a backup.
+    """
+    if not stood_at(connection, gallery_id, told.position):
+        told = Report(position=START, error=told.error or f"the gallery never stood at {told.position}")
     mine = (edge_positions.c.edge_id == edge_id) & (edge_positions.c.gallery_id == gallery_id)
     values = {
         "revision": told.position.revision,

@@ -81,7 +81,7 @@ class Session:
 
     async def _keep(self, status: LinkStatus) -> None:
         now = self._plane.clock()
-        await self._plane.write(lambda c: sites.status(c, self._edge.id, status.cameras, status.spooled, now))
+        await self._plane.gatherer.write(lambda c: sites.status(c, self._edge.id, status.cameras, status.spooled, now))
 
     def _publish(self, message: bytes) -> None:
         header, jpeg = unpack_frame(message)

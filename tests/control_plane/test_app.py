@@ -12,7 +12,7 @@ import requests
 from control_plane.__main__ import listen, make_server
 from control_plane.app import DASHBOARD, create_app
 from control_plane.config import Config
-from control_plane.protection import HEADERS
+from control_plane.protection import ALWAYS, HEADERS
 from control_plane.store.db import Database
 
 
@@ -45,6 +45,12 @@ def test_every_answer_is_protected(server: Any, path: str) -> None:
     policy = headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+def test_what_only_edges_read_is_not_to_be_kept_or_guessed_at(server: Any) -> None:
+    headers = server.edge().call("GET", "/v1/edge/galleries").headers
+    assert {name: headers[name] for name in ALWAYS} == dict(ALWAYS)
+    assert not set(headers) & (set(HEADERS) - set(ALWAYS))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from control_plane.store import galleries
 from faces import wire
 from faces.wire import Followed, Hello, Position, Report, Welcome
 
@@ -73,14 +74,27 @@ def test_an_edge_learns_what_its_site_follows(server: Any) -> None:
 
 
 def test_an_edges_report_shows_how_far_it_lags(either: Any) -> None:
+    def stands() -> Position:
+        with either.database.read() as connection:
+            return galleries.position(connection, "default")
+
     edge = either.edge("e1")
+    before = stands()
     either.person("Ann")
-    assert edge.call("PUT", "/v1/edge/galleries/default", Report(position=Position(1, -5))).status_code == 204
+    assert edge.call("PUT", "/v1/edge/galleries/default", Report(position=before)).status_code == 204
     (held,) = either.get("/v1/edges/e1").json()["galleries"]
-    assert (held["revision"], held["checksum"], held["lag"], held["error"]) == (1, "fffffffffffffffb", 2, None)
-    edge.call("PUT", "/v1/edge/galleries/default", Report(position=Position(3, 0), error="disk full"))
+    shown = f"{before.checksum & (1 << 64) - 1:016x}"
+    assert (held["revision"], held["checksum"], held["lag"], held["error"]) == (1, shown, 2, None)
+    edge.call("PUT", "/v1/edge/galleries/default", Report(position=stands(), error="disk full"))
     (held,) = either.get("/v1/edges/e1").json()["galleries"]
     assert (held["lag"], held["error"]) == (0, "disk full")
+
+
+def test_an_edge_that_reports_itself_ahead_sounds_an_alarm(server: Any) -> None:
+    edge = server.edge()
+    edge.call("PUT", "/v1/edge/galleries/default", Report(position=Position(10**6, 5), error="ahead"))
+    alarms = [alarm for alarm in server.get("/v1/alarms?limit=500").json()["items"] if alarm["edge_id"] == edge.id]
+    assert [alarm["kind"] for alarm in alarms] == ["edge_ahead"]
 
 
 def test_a_gallery_its_site_does_not_follow_is_not_there_for_an_edge(server: Any) -> None:

@@ -36,11 +36,22 @@ def test_an_edge_nobody_knows_is_told_to_introduce_itself(database: Database) ->
 def test_an_edges_report_shows_how_far_its_copy_lags(database: Database) -> None:
     with database.write() as connection:
         sites.welcome(connection, "e1", HELLO, 1, NOW)
-        for position in (Position(0, 0), Position(1, -1)):
+        there = galleries.position(connection, galleries.DEFAULT_GALLERY)
+        for position in (Position(0, 0), there):
             sites.report(connection, "e1", galleries.DEFAULT_GALLERY, Report(position=position), NOW)
             (held,) = sites.edge(connection, "e1").galleries
             assert held.lag == 1 - position.revision
-        assert held.checksum == "f" * 16
+        assert int(held.checksum, 16) == there.checksum & (1 << 64) - 1
+
+
+@pytest.mark.parametrize("elsewhere", [Position(1, -1), Position(99, 1)])
+def test_a_position_at_which_the_gallery_never_stood_counts_as_no_copy(database: Database, elsewhere: Position) -> None:
+    with database.write() as connection:
+        sites.welcome(connection, "e1", HELLO, 1, NOW)
+        sites.report(connection, "e1", galleries.DEFAULT_GALLERY, Report(position=elsewhere), NOW)
+        (held,) = sites.edge(connection, "e1").galleries
+    assert (held.revision, held.lag) == (0, 1)
+    assert "never stood" in (held.error or "")
 
 
 def test_cameras_come_and_go_with_the_edge_and_say_whether_they_are_up(database: Database) -> None:

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from control_plane.gather import AT_ONCE, Gatherer
+from control_plane.store.db import Connection, Database
+from control_plane.store.tables import counters
+from faces.errors import Invalid, RollcallError
+
+
+class Writer:
+    """Commits in a thread, and counts how often."""
+
+    def __init__(self, database: Database) -> None:
+        self.commits = 0
+        self._database = database
+
+    async def write(self, work: Callable[[Connection], Any]) -> Any:
+        return await asyncio.to_thread(self._commit, work)
+
+    def _commit(self, work: Callable[[Connection], Any]) -> Any:
+        self.commits += 1
+        with self._database.write() as connection:
+            return work(connection)
+
+
+def names(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(connection.execute(sa.select(counters.c.name).where(counters.c.name.startswith("n"))).scalars())
+
+
+def count(number: int) -> Callable[[Connection], int]:
+    def work(connection: Connection) -> int:
+        connection.execute(counters.insert().values(name=f"n{number}", value=number))
+        if number % 10 == 3:
+            raise Invalid(f"not {number}")
+        return number
+
+    return work
+
+
+def test_many_writes_share_a_commit_and_one_that_raises_takes_back_its_own(database: Database) -> None:
+    writer = Writer(database)
+
+    async def run() -> list[Any]:
+        gatherer = Gatherer(writer.write)
+        return await asyncio.gather(*(gatherer.write(count(n)) for n in range(2 * AT_ONCE)), return_exceptions=True)
+
+    outcomes = asyncio.run(run())
+    good = {n for n in range(2 * AT_ONCE) if n % 10 != 3}
+    assert {n for n, outcome in enumerate(outcomes) if outcome == n} == good
+    assert all(isinstance(outcomes[n], Invalid) for n in range(2 * AT_ONCE) if n not in good)
+    assert names(database) == {f"n{n}" for n in good}
+    assert writer.commits <= 3
+
+
+def test_a_commit_that_fails_is_told_to_all_and_the_next_one_works(sqlite: Database) -> None:
+    failing = [True]
+    writer = Writer(sqlite)
+
+    async def write(work: Callable[[Connection], Any]) -> Any:
+        if failing[0]:
+            raise RollcallError("no database")
+        return await writer.write(work)
+
+    async def run() -> None:
+        gatherer = Gatherer(write)
+        told = await asyncio.gather(*(gatherer.write(count(n)) for n in (1, 2)), return_exceptions=True)
+        assert [str(error) for error in told] == ["no database"] * 2
+        failing[0] = False
+        assert await gatherer.write(count(4)) == 4
+
+    asyncio.run(run())
+    assert names(sqlite) == {"n4"}
+
+
+def test_who_no_longer_waits_holds_up_nobody(sqlite: Database) -> None:
+    async def run() -> None:
+        gatherer = Gatherer(Writer(sqlite).write)
+        gone = asyncio.ensure_future(gatherer.write(count(1)))
+        stays = asyncio.ensure_future(gatherer.write(count(2)))
+        await asyncio.sleep(0)
+        gone.cancel()
+        assert await stays == 2
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+
+    asyncio.run(run())
+    assert names(sqlite) == {"n1", "n2"}
