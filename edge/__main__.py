@@ -37,7 +37,7 @@ from faces import engine as engines
 from faces.engine import Engine
 from faces.errors import RollcallError, SettingError
 from faces.events import Event, EventKind, Status, uuid7
-from faces.wire import CameraStatus, Hello, LinkStatus
+from faces.wire import CameraStatus, Hello, Hint, LinkStatus
 
 log = logging.getLogger("edge")
 
@@ -98,7 +98,7 @@ class Edge:
         self._link = Link(
             link_url(config.control_plane_url),
             headers(key),
-            hinted=self._syncing.hurry,
+            hinted=self._hinted,
             status=self._status,
             quality=config.ws_jpeg_quality,
         )
@@ -108,6 +108,11 @@ class Edge:
         if self._gate:
             self._parts["gate"] = self._gate
         self._add_viewers()
+
+    def _hinted(self, hint: Hint | None) -> None:
+        if hint:
+            self._syncer.hint(hint)
+        self._syncing.hurry()
 
     def _add_viewers(self) -> None:
         config = self._config

@@ -54,14 +54,15 @@ class Leases:
 
 
 class Link:
-    """Holds the link. `hinted` is called when there is something to sync, `status` for what is sent of the edge."""
+    """Holds the link. `hinted` is called when there is something to sync, with the hint if there was one; `status` for
+    what is sent of the edge."""
 
     def __init__(
         self,
         url: str,
         headers: Mapping[str, str],
         *,
-        hinted: Callable[[], None],
+        hinted: Callable[[Hint | None], None],
         status: Callable[[], LinkStatus],
         quality: int,
     ) -> None:
@@ -109,7 +110,7 @@ class Link:
             self._backoff.reset()
             log.info("the link is up")
             # Hints may have been missed while there was no link.
-            self._hinted()
+            self._hinted(None)
             sender = threading.Thread(target=self._send, args=(connection,), name="link-sender", daemon=True)
             sender.start()
             try:
@@ -129,7 +130,7 @@ class Link:
             log.warning("a message on the link is not understood: %s", error)
             return
         if isinstance(value, Hint):
-            self._hinted()
+            self._hinted(value)
         else:
             self._leases.take(value, time.monotonic())
 

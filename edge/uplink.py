@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
 from edge.plane import ControlPlane, OutOfReach, Unanswered
 from edge.replica import DAMAGED, Replica
 from edge.spool import Spool, Spooled
 from faces.errors import Compacted, Diverged, Invalid, RollcallError
-from faces.wire import START, Followed, Hello, Report, Verdicts, Welcome
+from faces.wire import START, Followed, Hello, Hint, Report, Verdicts, Welcome
 
 log = logging.getLogger("edge.uplink")
 
@@ -35,19 +36,45 @@ class Syncer:
         self._replica = replica
         self._hello = hello
         self._welcome: Welcome | None = None
-        self._verified = time.monotonic()
+        self._hints: dict[str, int] = {}
+        self._hinting = threading.Lock()
+        self._round_due = self._verified = time.monotonic()
 
     def ready(self) -> bool:
         """Whether there was a first round; one that succeeded, where there is no gallery yet."""
         return self._synced or (self._tried and bool(self._replica.held))
 
+    def hint(self, hint: Hint) -> None:
+        """Have the next step ask for this gallery alone. From any thread."""
+        with self._hinting:
+            self._hints[hint.gallery] = hint.revision
+
     def step(self) -> float:
+        with self._hinting:
+            hints, self._hints = self._hints, {}
         try:
-            self._round()
+            if self._welcome is None or time.monotonic() >= self._round_due or not self._follow(hints):
+                self._round()
+                self._round_due = time.monotonic() + SYNC_EVERY_S
         finally:
             self._tried = True
         self._synced = True
-        return SYNC_EVERY_S
+        return max(0.0, self._round_due - time.monotonic())
+
+    def _follow(self, hints: Mapping[str, int]) -> bool:
+        """Bring the galleries hinted at to where they stand; False if it takes a whole round."""
+        held = {held.id: held.position for held in self._replica.held}
+        for gallery, revision in hints.items():
+            here = held.get(gallery, START)
+            if here in (START, DAMAGED) or revision < here.revision:
+                return False
+            if revision > here.revision:
+                try:
+                    _catch_up(self._plane, self._replica, gallery)
+                except RollcallError:
+                    return False
+                self._plane.report(gallery, Report(position=self._replica.position(gallery)))
+        return bool(hints)
 
     def _round(self) -> None:
         if time.monotonic() - self._verified > VERIFY_EVERY_S:
@@ -89,6 +116,9 @@ def bring(plane: ControlPlane, replica: Replica, gallery: Followed) -> None:
     here, there = replica.position(gallery.id), gallery.position
     if here == there:
         return
+    if here not in (START, DAMAGED) and here.revision >= there.revision:
+        astray = f"here is {here}, and the gallery at {there}: was the control plane restored from a backup?"
+        plane.report(gallery.id, Report(position=here, error=astray))
     if here not in (START, DAMAGED) and here.revision < there.revision:
         try:
             return _catch_up(plane, replica, gallery.id)

@@ -20,7 +20,7 @@ from faces.encoding import DIMENSIONS, to_bytes
 from faces.errors import RollcallError
 from faces.events import Event, Status, uuid7
 from faces.gallery import EncodingRow, IdentityRow, Key, Row
-from faces.wire import Hello, Report
+from faces.wire import Hello, Hint, Report
 
 EDGE = UUID("01a20385-69a6-79a7-a658-6892c91e52d2")
 HELLO = Hello(name="gate", version="1", engine="sface", cameras=["door"])
@@ -332,3 +332,53 @@ def test_with_a_gallery_on_disk_it_is_ready_once_it_has_tried(
         again.step()
     assert again.ready()
     plane.start()
+
+
+def test_a_hint_asks_for_that_gallery_alone_and_all_are_asked_for_each_half_minute(
+    plane: Any, gallery_log: Any, syncer: Syncer, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.galleries["g2"] = gallery_log("g2")
+    for number, log in enumerate(plane.galleries.values()):
+        log.change(person(number))
+    syncer.step()
+    plane.asked.clear()
+    plane.galleries["g2"].change(person(5))
+    syncer.hint(Hint("g2", 2))
+    assert 29 < syncer.step() < 30
+    assert plane.asked == ["GET /v1/galleries/g2/changes", "PUT /v1/edge/galleries/g2"]
+    assert replica.position("g2") == plane.galleries["g2"].position
+    syncer.hint(Hint("g2", 2))
+    syncer.step()
+    assert len(plane.asked) == 2, "it is there already"
+    monkeypatch.setattr(syncer, "_round_due", 0.0)
+    syncer.hint(Hint("g2", 3))
+    syncer.step()
+    assert plane.asked[2] == "GET /v1/edge/galleries"
+
+
+@pytest.mark.parametrize("hint", [Hint("g9", 1), Hint("g1", 0), Hint("g1", 9)])
+def test_a_hint_that_leads_nowhere_makes_a_whole_round(
+    plane: Any, syncer: Syncer, replica: Replica, hint: Hint
+) -> None:
+    plane.galleries["g1"].change(person(1))
+    syncer.step()
+    plane.galleries["g1"].compacted_to = 5
+    plane.asked.clear()
+    syncer.hint(hint)
+    syncer.step()
+    assert "GET /v1/edge/galleries" in plane.asked
+    assert replica.position("g1") == plane.galleries["g1"].position
+
+
+def test_a_copy_ahead_of_its_gallery_says_so_before_it_starts_over(plane: Any, syncer: Syncer) -> None:
+    log = plane.galleries["g1"]
+    log.change(person(1))
+    log.change(person(2))
+    syncer.step()
+    ahead = log.position
+    restored(log, Replica)  # type: ignore[arg-type]
+    syncer.step()
+    (_, before), (_, after) = plane.reports[-2:]
+    assert before.position == ahead
+    assert "restored from a backup" in (before.error or "")
+    assert after == Report(position=log.position)
