@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID, uuid5
 
+import requests.utils
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 from websockets.typing import Subprotocol
@@ -46,7 +47,8 @@ class Http:
     def __init__(self, port: int, edge: UUID) -> None:
         self.bytes = 0
         self._port = port
-        self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers(edge).items())
+        given = {**requests.utils.default_headers(), **headers(edge), "Content-Type": wire.MSGPACK}
+        self._headers = "".join(f"{name}: {value}\r\n" for name, value in given.items())
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
@@ -71,7 +73,7 @@ class Http:
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port)
         reader, writer = self._streams
-        typed = f"Content-Type: {wire.MSGPACK}\r\nContent-Length: {len(body)}\r\n" if body else ""
+        typed = f"Content-Length: {len(body)}\r\n" if body else ""
         request = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n{self._headers}{typed}\r\n"
         writer.write(request.encode() + body)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

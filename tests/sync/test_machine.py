@@ -36,7 +36,7 @@ class Sync(RuleBasedStateMachine):
         self.world = World()
         self.centre = self.world.centre
         self.seed = 0
-        self.backup = self.centre.backup()
+        self.backup = self.centre.place.image()
         self.images = [edge.image() for edge in self.world.edges]
 
     def teardown(self) -> None:
@@ -117,13 +117,13 @@ class Sync(RuleBasedStateMachine):
     def cut_pages(self, rows: int) -> None:
         self.centre.page_rows = rows
 
-    @rule(edge=EDGES, faults=FAULTS)
-    def sync(self, edge: int, faults: list[Fault]) -> None:
-        self.world.edges[edge].sync(faults)
+    @rule(edge=EDGES, faults=FAULTS, hinted=st.booleans())
+    def sync(self, edge: int, faults: list[Fault], hinted: bool) -> None:
+        self.world.edges[edge].sync(faults, hinted=hinted)
 
-    @rule(edge=EDGES, faults=FAULTS, fuse=st.integers(0, 25))
-    def sync_and_crash(self, edge: int, faults: list[Fault], fuse: int) -> None:
-        self.world.edges[edge].sync(faults, fuse)
+    @rule(edge=EDGES, faults=FAULTS, fuse=st.integers(0, 25), hinted=st.booleans())
+    def sync_and_crash(self, edge: int, faults: list[Fault], fuse: int, hinted: bool) -> None:
+        self.world.edges[edge].sync(faults, fuse, hinted=hinted)
 
     @rule(edge=EDGES)
     def crash_the_edge(self, edge: int) -> None:
@@ -143,7 +143,7 @@ class Sync(RuleBasedStateMachine):
 
     @rule()
     def back_up(self) -> None:
-        self.backup = self.centre.backup()
+        self.backup = self.centre.place.image()
 
     @rule()
     def restore_the_backup(self) -> None:

@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import sqlalchemy as sa
 
-from control_plane.store import galleries, identities, schema, sites
+from control_plane.store import erasures, galleries, identities, schema, sites
 from control_plane.store.db import Connection, Database, new_id
 from control_plane.store.tables import encodings
 from control_plane.store.tables import identities as people_table
@@ -27,9 +26,9 @@ from edge.replica import DAMAGED, Replica
 from edge.uplink import Syncer
 from faces import wire
 from faces.encoding import SFACE, from_bytes, to_bytes, unit
-from faces.errors import Compacted, Diverged, Invalid, RollcallError
+from faces.errors import Compacted, Diverged, Invalid, NotFound, RollcallError
 from faces.gallery import EncodingRow, Gallery, Key, Row, SettingsRow, checksum, key, row_hash
-from faces.wire import Followed, Hello, Page, Position, Report, Welcome
+from faces.wire import Followed, Hello, Hint, Page, Position, Report, Welcome
 from tests.conftest import NOW
 
 T = TypeVar("T")
@@ -53,26 +52,6 @@ class Fault(StrEnum):
     UNANSWERED = "the reply is lost"
     DOUBLED = "the request arrives twice"
     LATE = "an earlier reply arrives in its place"
-
-
-@dataclass(frozen=True)
-class Erased:
-    """A person who was erased: their encodings, and the revision of each gallery that says so."""
-
-    data: list[bytes]
-    revisions: dict[str, int]
-
-
-@dataclass
-class History:
-    """What the control plane has done: rolled back with its files."""
-
-    erased: dict[str, Erased] = field(default_factory=dict)
-    confirmed: dict[tuple[str, str], int] = field(default_factory=dict)
-    """For edge and gallery the revision that the edge is known to hold."""
-
-    def copy(self) -> History:
-        return History(dict(self.erased), dict(self.confirmed))
 
 
 @cache
@@ -114,7 +93,10 @@ class Centre:
 
     def __init__(self, folder: Path) -> None:
         self.place = Place(folder)
-        self.history = History()
+        self.erased: dict[str, list[bytes]] = {}
+        """The encodings of those who were erased, to look for them."""
+        self.void: set[str] = set()
+        """Edges that have lost what they reported."""
         self.ticks = 0
         self.page_rows = 3
         self.place.put_back({"rollcall.db": template()})
@@ -157,15 +139,10 @@ class Centre:
         self.place.put_back(image)
         self._open()
 
-    def backup(self) -> tuple[dict[str, bytes], History]:
-        return self.place.image(), self.history.copy()
-
-    def restore(self, backup: tuple[dict[str, bytes], History]) -> None:
-        image, history = backup
+    def restore(self, image: dict[str, bytes]) -> None:
         self.database.close()
         self.place.put_back(image)
         self._open()
-        self.history = history.copy()
 
     def close(self) -> None:
         self.database.close()
@@ -181,17 +158,25 @@ class Centre:
         now = self.now()
         identities.add_encoding(connection, EncodingRow(new_id(now), person, SFACE, vector(seed)), now)
 
-    def erase(self, person: str, *, crash: bool) -> None:
-        def work(connection: Connection) -> Erased:
-            held = identities.member_of(connection, person)
-            data = list(
-                connection.execute(sa.select(encodings.c.data).where(encodings.c.identity_id == person)).scalars()
-            )
+    def erase(self, person: str, *, crash: bool = False) -> None:
+        def work(connection: Connection) -> list[bytes]:
+            of = sa.select(encodings.c.data).where(encodings.c.identity_id == person)
+            data = list(connection.execute(of).scalars())
             identities.erase(connection, person, self.now())
-            return Erased(data, {g: galleries.position(connection, g).revision for g in held})
+            return data
 
-        if erased := self.write(work, crash=crash):
-            self.history.erased[person] = erased
+        data = self.write(work, crash=crash)
+        if data is not None:
+            self.erased[person] = data
+
+    def forgotten(self, person: str, edge: str) -> set[str]:
+        """The galleries in which the control plane says that an edge has forgotten a person; none if it was restored
+        to a time before the erasure."""
+        try:
+            told = self.read(lambda c: erasures.get(c, person))
+        except NotFound:
+            return set()
+        return {confirmed.gallery_id for confirmed in told.confirmed if confirmed.edge_id == edge}
 
     def rows(self, gallery: str) -> dict[Key, Row]:
         return self.read(lambda c: {key(row): row for row in galleries.snapshot(c, gallery)[1]})
@@ -256,13 +241,9 @@ class Line:
         yield head.position, rows
 
     def report(self, gallery: str, report: Report) -> None:
-        def work(connection: Connection) -> bool:
-            sites.report(connection, self._edge, gallery, report, self._centre.now())
-            return galleries.stood_at(connection, gallery, report.position)
-
         def take() -> bytes:
-            proven = self._centre.write(work)
-            self._centre.history.confirmed[self._edge, gallery] = report.position.revision if proven else -1
+            self._centre.write(lambda c: sites.report(c, self._edge, gallery, report, self._centre.now()))
+            self._centre.void.discard(self._edge)
             return b""
 
         self._call("report", take)
@@ -357,8 +338,11 @@ class EdgeSide:
         self.replica = Copy(self.place.folder / "galleries.db", self.line)
         self.syncer = Syncer(self.line, self.replica, self._hello, lambda: None)  # type: ignore[arg-type]
 
-    def sync(self, faults: Sequence[Fault] = (), fuse: int | None = None) -> bool:
-        """One round of the edge; False if it failed. With `fuse` the power goes before its n-th statement."""
+    def sync(self, faults: Sequence[Fault] = (), fuse: int | None = None, *, hinted: bool = False) -> bool:
+        """One round of the edge, of all galleries or of those `hinted` at; False if it failed. With `fuse` the power
+        goes before its n-th statement."""
+        for held in self.replica.held if hinted else ():
+            self.syncer.hint(Hint(held.id, self._centre.position(held.id).revision))
         before = {held.id: held.position for held in self.replica.held}
         self.replica.started_over.clear()
         self.line.faults = list(faults)
@@ -404,8 +388,7 @@ class EdgeSide:
         self.replica.close()
         self.place.put_back(image)
         self._open()
-        for gallery in GALLERIES:
-            self._centre.history.confirmed.pop((self.id, gallery), None)
+        self._centre.void.add(self.id)
 
     def close(self) -> None:
         self.replica.close()
@@ -418,12 +401,11 @@ class EdgeSide:
 
     def check_forgotten(self) -> None:
         """Nobody whose erasure this edge has confirmed is held, or found by their own face."""
-        for person, erased in self._centre.history.erased.items():
+        for person, data in self._centre.erased.items():
+            forgotten = set() if self.id in self._centre.void else self._centre.forgotten(person, self.id)
             for held in self.replica.held:
-                said = erased.revisions.get(held.id)
-                confirmed = self._centre.history.confirmed.get((self.id, held.id), -1)
-                if said is not None and confirmed >= said:
-                    self._check_absent(held.gallery, person, erased.data)
+                if held.id in forgotten:
+                    self._check_absent(held.gallery, person, data)
 
     @staticmethod
     def _check_absent(gallery: Gallery, person: str, data: list[bytes]) -> None:
