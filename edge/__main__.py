@@ -24,6 +24,7 @@ from edge.decide import Thresholds
 from edge.frames import Frame, Sight
 from edge.gate import Gate
 from edge.journal import line
+from edge.lease import Lease
 from edge.link import Link, link_url
 from edge.plane import ControlPlane, edge_id, headers
 from edge.preview import Preview
@@ -32,7 +33,7 @@ from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
 from edge.spool import Spool
 from edge.stream import Stream
-from edge.uplink import Poster, Syncer
+from edge.uplink import Poster, Syncer, elapsed_s
 from faces import engine as engines
 from faces.engine import Engine
 from faces.errors import RollcallError, SettingError
@@ -49,6 +50,8 @@ DRAIN_S = 30.0
 
 FPS_OVER_S = 5.0
 """What the frames a second are counted over."""
+
+DAY_S = 86400.0
 
 STOP_S = 10.0
 """What a part has to end by itself."""
@@ -83,7 +86,9 @@ class Edge:
         self._camera = Camera(config.camera, config.video_source, config.video_pace, config.video_loop)
         self._recognizer = Recognizer(engine, config.camera, _policy(config, engine), os.urandom)
         self._replica = Replica(config.data_dir / "galleries.db", engine.model)
+        self._lease = Lease(config.lease_days * DAY_S, self._replica.spent(), elapsed_s(), time.time())
         self._spool = Spool(config.data_dir / "spool.db")
+        self._admitting = True
         self._looked: deque[float] = deque(maxlen=1000)
         key = edge_id(config.data_dir / "edge-id")
         self._poster = Repeater(
@@ -92,7 +97,11 @@ class Edge:
             Backoff(0.5, 5.0),
         )
         self._syncer = Syncer(
-            ControlPlane(config.control_plane_url, key), self._replica, _hello(config, engine), self._poster.hurry
+            ControlPlane(config.control_plane_url, key),
+            self._replica,
+            _hello(config, engine),
+            self._poster.hurry,
+            self._lease,
         )
         self._syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
         self._link = Link(
@@ -171,11 +180,21 @@ class Edge:
                 self._stopping.wait(1.0)
 
     def _look(self, frame: Frame) -> None:
-        sight = self._recognizer.look(frame, self._replica.held)
+        sight = self._recognizer.look(frame, self._replica.held, admits=self._admits())
         self._looked.append(time.monotonic())
         self._record(sight.events)
         for viewer in self._viewers:
             viewer.offer(sight)
+
+    def _admits(self) -> bool:
+        """Whether the lease lasts; it is said once when it has expired."""
+        admits = not self._lease.expired(elapsed_s())
+        if admits and not self._admitting:
+            log.info("synced again: people are let pass")
+        elif self._admitting and not admits:
+            log.warning("no sync for %g days: nobody is let pass", self._config.lease_days)
+        self._admitting = admits
+        return admits
 
     def _record(self, events: Iterable[Event]) -> None:
         """Spool the events, tell the gate, and wake whoever delivers them."""

@@ -61,6 +61,7 @@ SETTINGS = (
     Setting("DATA_DIR", "./edge-data", "folder of the edge's gallery and of events not yet delivered", Path),
     Setting("ENGINE", "sface", "engine that finds and encodes faces", text),
     Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
+    Setting("LEASE_DAYS", "7", "days without a sync after which nobody is let pass; 0: never", number(0, 3650)),
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
     Setting("THREADS", "1", "threads of the engine", whole(1, 256)),
 )
@@ -90,6 +91,7 @@ class Config:
     camera: str
     data_dir: Path
     engine: str
+    lease_days: float
     detector: str
     models: Path | None
     threads: int

@@ -19,6 +19,9 @@ SURE_PROBES = 3
 DOUBTFUL_PROBES = 12
 """So many probes does a face get that is neither near enough to pass nor clearly a stranger's."""
 
+LEASE_EXPIRED = "lease_expired"
+"""Why nobody passes at an edge that has not synced for too long."""
+
 PRECEDENCE = (Kind.DENY, Kind.WATCH, Kind.ALLOW)
 """Whose word counts where several galleries know a face."""
 
@@ -45,7 +48,7 @@ class Thresholds:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """Who a face is. `kind` is that of the gallery which recognised the person, None if none did; a name without it
-    is only the nearest. `threshold` is the TH_ACCEPT that decided."""
+    is only the nearest. `threshold` is the TH_ACCEPT that decided; `reason` why somebody recognised does not pass."""
 
     status: Status = Status.REJECT
     kind: Kind | None = None
@@ -56,6 +59,7 @@ class Judgement:
     threshold: float
     gallery_id: str | None = None
     gallery_revision: int | None = None
+    reason: str | None = None
 
     @property
     def clear(self) -> bool:
@@ -78,13 +82,16 @@ class _Finding(NamedTuple):
         return self.nearest.distance <= self.threshold
 
 
-def judge(galleries: Iterable[Held], encoding: Vector, thresholds: Thresholds, at: datetime) -> Judgement:
-    """Merge what all galleries say of one encoding: deny wins over watch, watch over allow, then the nearest."""
+def judge(
+    galleries: Iterable[Held], encoding: Vector, thresholds: Thresholds, at: datetime, *, admits: bool = True
+) -> Judgement:
+    """Merge what all galleries say of one encoding: deny wins over watch, watch over allow, then the nearest. Without
+    `admits` nobody passes: the edge's lease has expired."""
     findings = list(_findings(galleries, encoding, thresholds, at))
     accepted = [finding for finding in findings if finding.accepted]
     if accepted:
         chosen = min(accepted, key=lambda f: (PRECEDENCE.index(f.held.kind), f.nearest.distance))
-        return _judgement(chosen, findings, named=True, kind=chosen.held.kind)
+        return _judgement(chosen, findings, named=True, kind=chosen.held.kind, admits=admits)
     if findings:
         chosen = min(findings, key=lambda f: f.nearest.distance)
         return _judgement(chosen, findings, named=chosen.nearest.distance < thresholds.named, kind=None)
@@ -100,11 +107,13 @@ def _findings(galleries: Iterable[Held], encoding: Vector, thresholds: Threshold
             yield _Finding(held, match, match.nearest, thresholds.accept if own is None else own)
 
 
-def _judgement(chosen: _Finding, findings: Sequence[_Finding], *, named: bool, kind: Kind | None) -> Judgement:
+def _judgement(
+    chosen: _Finding, findings: Sequence[_Finding], *, named: bool, kind: Kind | None, admits: bool = True
+) -> Judgement:
     held, _, nearest, threshold = chosen
     others = [c.distance for f in findings for c in f.match if c and c.identity_id != nearest.identity_id]
     return Judgement(
-        status=Status.PASS if kind is Kind.ALLOW else Status.REJECT,
+        status=Status.PASS if kind is Kind.ALLOW and admits else Status.REJECT,
         kind=kind,
         identity_id=nearest.identity_id if named else None,
         name=nearest.name if named else None,
@@ -113,7 +122,14 @@ def _judgement(chosen: _Finding, findings: Sequence[_Finding], *, named: bool, k
         threshold=threshold,
         gallery_id=held.id,
         gallery_revision=held.position.revision,
+        reason=_reason(kind, admits),
     )
+
+
+def _reason(kind: Kind | None, admits: bool) -> str | None:
+    if kind is Kind.ALLOW:
+        return None if admits else LEASE_EXPIRED
+    return kind.value if kind else None
 
 
 def supports(galleries: Iterable[Held], encoding: Vector, judgement: Judgement, thresholds: Thresholds) -> bool:

@@ -11,7 +11,6 @@ from edge.tracks import Probe, Track, Tracker
 from faces.engine import Engine, images
 from faces.events import Event, Status, uuid7
 from faces.face import Face
-from faces.gallery import Kind
 from faces.quality import GOOD_FACE_PX, MIN_FACE_PX_PROBE, MIN_SHARPNESS_PROBE
 from faces.wire import Seen
 
@@ -48,9 +47,10 @@ class Recognizer:
         self._announcer = Announcer(policy.cooldown_s)
         self._cuts = Cuts()
         self._galleries: Sequence[Held] = ()
+        self._admits = True
 
-    def look(self, frame: Frame, galleries: Sequence[Held]) -> Sight:
-        """Take the next frame, by the galleries as they are now."""
+    def look(self, frame: Frame, galleries: Sequence[Held], *, admits: bool = True) -> Sight:
+        """Take the next frame, by the galleries as they are now; `admits` while the lease on them lasts."""
         faces = [
             face
             for face in self._engine.detect(frame.picture, self._policy.scale)
@@ -60,7 +60,7 @@ class Recognizer:
         if self._cuts.at(frame.picture):
             for track in tracks:
                 track.doubtful = True
-        self._adopt(galleries, frame)
+        self._adopt(galleries, admits, frame)
         events: list[Event] = []
         shown = [self._probe(track, frame, events) if self._due(track, frame.moment) else track for track in tracks]
         for track in self._tracker.gone(frame.moment):
@@ -72,17 +72,18 @@ class Recognizer:
         """End all tracks: the camera shows nothing any more."""
         return [event for track in list(self._tracker.tracks) for event in self._end(track)]
 
-    def _adopt(self, galleries: Sequence[Held], frame: Frame) -> None:
-        """Judge everybody in sight anew if the galleries have changed. Who is recognised then is due for a probe."""
-        if galleries is self._galleries:
+    def _adopt(self, galleries: Sequence[Held], admits: bool, frame: Frame) -> None:
+        """Judge everybody in sight anew if the galleries, or the lease on them, have changed. Who is recognised then is
+        due for a probe."""
+        if galleries is self._galleries and admits == self._admits:
             return
-        self._galleries = galleries
+        self._galleries, self._admits = galleries, admits
         for track in self._tracker.tracks:
             if track.probes:
                 self._announcer.changed(track.standing, self._judge(track, frame))
 
     def _judge(self, track: Track, frame: Frame) -> Judgement:
-        return judge(self._galleries, track.mean, self._policy.thresholds, frame.captured_at)
+        return judge(self._galleries, track.mean, self._policy.thresholds, frame.captured_at, admits=self._admits)
 
     def _due(self, track: Track, moment: float) -> bool:
         """Whether a probe is worth its cost."""
@@ -153,7 +154,7 @@ class Recognizer:
             gallery_id=judgement.gallery_id,
             gallery_revision=judgement.gallery_revision,
             threshold=judgement.threshold,
-            reason=judgement.kind.value if judgement.kind in (Kind.DENY, Kind.WATCH) else None,
+            reason=judgement.reason,
             thumbnail=images.jpeg(evidence.thumbnail, THUMBNAIL_QUALITY),
         )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from edge.decide import Held
+from edge.lease import Spent
 from faces.errors import Diverged
 from faces.gallery import Gallery, Key, Kind, Row, bytes_hash, canonical, checksum, key
 from faces.replica import advance
@@ -37,6 +38,7 @@ CREATE TABLE IF NOT EXISTS rows (
     gallery TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, hash INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (gallery, kind, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS lease (only INTEGER PRIMARY KEY CHECK (only = 1), seconds REAL NOT NULL, at REAL NOT NULL);
 """
 
 _decode = msgspec.msgpack.Decoder(Row).decode
@@ -91,6 +93,14 @@ class Replica:
 
     def close(self) -> None:
         self._db.close()
+
+    def spent(self) -> Spent | None:
+        """What was saved of the lease. It lies with the galleries: who takes it away takes them away."""
+        row = self._db.execute("SELECT CAST(seconds AS REAL), CAST(at AS REAL) FROM lease").fetchone()
+        return Spent(*row) if row else None
+
+    def save_spent(self, spent: Spent) -> None:
+        self._db.execute("INSERT OR REPLACE INTO lease VALUES (1, ?, ?)", spent)
 
     def verify(self) -> None:
         """Recompute every checksum from the rows on disk. A damaged copy keeps its sound rows and starts over."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from uuid import UUID
 
+from edge.lease import Lease
 from edge.plane import ControlPlane, OutOfReach, Unanswered
 from edge.replica import DAMAGED, Replica
 from edge.spool import Spool, Spooled
@@ -23,13 +24,26 @@ BATCH = 100
 """Events posted at once."""
 
 
+def elapsed_s() -> float:
+    """Seconds by a clock that nobody sets, and that goes on while the machine sleeps where the system has one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Syncer:
     """Keeps the replica at the control plane's revision; `step` is one round.
 
     `welcomed` is called whenever the control plane has taken note of this edge, which everything else needs.
     """
 
-    def __init__(self, plane: ControlPlane, replica: Replica, hello: Hello, welcomed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        replica: Replica,
+        hello: Hello,
+        welcomed: Callable[[], None],
+        lease: Lease | None = None,
+    ) -> None:
+        self._lease = lease
         self._tried = self._synced = False
         self._welcomed = welcomed
         self._plane = plane
@@ -56,10 +70,20 @@ class Syncer:
             if self._welcome is None or time.monotonic() >= self._round_due or not self._follow(hints):
                 self._round()
                 self._round_due = time.monotonic() + SYNC_EVERY_S
+                self._confirm()
         finally:
             self._tried = True
+            self._save_lease()
         self._synced = True
         return max(0.0, self._round_due - time.monotonic())
+
+    def _confirm(self) -> None:
+        if self._lease:
+            self._lease.confirm(elapsed_s())
+
+    def _save_lease(self) -> None:
+        if self._lease and (spent := self._lease.due(elapsed_s(), time.time())):
+            self._replica.save_spent(spent)
 
     def _follow(self, hints: Mapping[str, int]) -> bool:
         """Bring the galleries hinted at to where they stand; False if it takes a whole round."""

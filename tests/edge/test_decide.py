@@ -195,3 +195,21 @@ def test_a_rejected_stranger_who_is_enrolled_passes() -> None:
     assert announcer.probed(standing, STRANGER, 3, 0.0)
     announcer.changed(standing, passed())
     assert announcer.probed(standing, passed(), 4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "reason"),
+    [
+        (Kind.ALLOW, Status.REJECT, "lease_expired"),
+        (Kind.DENY, Status.REJECT, "deny"),
+        (Kind.WATCH, Status.REJECT, "watch"),
+    ],
+)
+def test_without_a_lease_nobody_passes_and_deny_and_watch_keep_working(kind: Kind, status: Status, reason: str) -> None:
+    held = gallery("people", {"ada": 0.2}, kind)
+    judgement = judge([held], PROBE, THRESHOLDS, NOON, admits=False)
+    assert (judgement.status, judgement.reason) == (status, reason)
+    assert (judgement.kind, judgement.name, judgement.identity_id) == (kind, "Ada", "ada")
+    assert judge([held], PROBE, THRESHOLDS, NOON).reason == (None if kind is Kind.ALLOW else kind.value)
+    stranger = judge([gallery("people", {"ada": 0.9}, kind)], PROBE, THRESHOLDS, NOON, admits=False)
+    assert (stranger.status, stranger.reason) == (Status.REJECT, None)

@@ -270,3 +270,18 @@ def test_a_face_too_small_or_blurred_is_seen_but_never_encoded_nor_named(
     assert counting.encoded == 0
     assert {seen.name for sight in sights for seen in sight.seen} == {None}
     assert recognizer.conclude() == []
+
+
+def test_when_the_lease_ends_in_mid_track_nobody_passes_until_it_is_renewed(
+    recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    admitted = {frame.number: not 120 <= frame.number < 170 for frame in stage[82:211]}
+    events = [
+        (frame.number, event)
+        for frame in stage[82:211]
+        for event in recognizer.look(frame, held, admits=admitted[frame.number]).events
+    ]
+    assert {admitted[number] for number, _ in passes(events)} == {True}
+    assert {event.name for number, event in events if event.reason == "lease_expired"} == {MIRANDA}
+    assert not any(admitted[number] for number, event in events if event.reason == "lease_expired")
+    assert max(number for number, _ in passes(events)) >= 170

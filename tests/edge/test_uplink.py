@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge import uplink
+from edge.lease import Lease, Spent
 from edge.plane import ControlPlane
 from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
@@ -382,3 +383,20 @@ def test_a_copy_ahead_of_its_gallery_says_so_before_it_starts_over(plane: Any, s
     assert before.position == ahead
     assert "restored from a backup" in (before.error or "")
     assert after == Report(position=log.position)
+
+
+def test_a_round_renews_the_lease_and_what_is_spent_is_saved(
+    plane: Any, client: ControlPlane, replica: Replica, gallery_log: Any
+) -> None:
+    lease = Lease(100.0, Spent(1e6, 0.0), uplink.elapsed_s(), 0.0)
+    syncer = Syncer(client, replica, HELLO, lambda: None, lease)
+    plane.galleries["g1"].lie = 1
+    with pytest.raises(RollcallError):
+        syncer.step()
+    assert lease.expired(uplink.elapsed_s()), "a round that failed confirms nothing"
+    plane.galleries["g1"].lie = 0
+    syncer.step()
+    assert not lease.expired(uplink.elapsed_s())
+    spent = replica.spent()
+    assert spent is not None
+    assert spent.seconds < 60

@@ -1,0 +1,43 @@
+"""The lease on admitting people: how long an edge may go by a gallery that nobody has confirmed. No clock in here."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SAVE_EVERY_S = 60.0
+
+
+class Spent(NamedTuple):
+    """How much of the lease was used up, in seconds, and what the wall clock said then (seconds of its epoch)."""
+
+    seconds: float
+    at: float
+
+
+class Lease:
+    """Runs out `limit_s` seconds after the last confirmation; 0 never does.
+
+    Time is counted by a clock that cannot be set (`now`, seconds); only for the time that the edge was off is the wall
+    clock asked (`wall`), and it can add to what was counted but take nothing away. Confirmed by one thread at a time;
+    any may ask.
+    """
+
+    def __init__(self, limit_s: float, saved: Spent | None, now: float, wall: float) -> None:
+        self._limit = limit_s
+        self._saved = saved
+        spent = saved.seconds + max(0.0, wall - saved.at) if saved else 0.0
+        self._confirmed = now - spent
+
+    def confirm(self, now: float) -> None:
+        self._confirmed = now
+
+    def expired(self, now: float) -> bool:
+        return 0 < self._limit <= now - self._confirmed
+
+    def due(self, now: float, wall: float) -> Spent | None:
+        """What is to be saved now, if anything: each minute, and when a confirmation has changed much."""
+        spent = now - self._confirmed
+        if self._saved is not None and abs(spent - self._saved.seconds) < SAVE_EVERY_S:
+            return None
+        self._saved = Spent(spent, wall)
+        return self._saved
