@@ -61,8 +61,10 @@ class Sweeper:
         """Sweep until `stop`: at once when somebody commits, and every so often as time passes."""
         with Watch(self._database) as watch:
             waited = AT_LEAST_EVERY_S
-            while not stop.wait(watch.interval_s):
-                waited += watch.interval_s
+            # Where commits cannot be noticed, whoever commits sends the messages; here are those that were lost.
+            interval_s = watch.interval_s if self._database.is_sqlite else AT_LEAST_EVERY_S
+            while not stop.wait(interval_s):
+                waited += interval_s
                 if watch.changed() or waited >= AT_LEAST_EVERY_S:
                     waited = 0.0
                     self.sweep()

@@ -39,7 +39,8 @@ ENCODE_LIMIT_MS = 120_000
 IMPORT_LIMIT_MS = 3_600_000
 DELIVER_LIMIT_MS = 30_000
 STOP_MS = 10_000
-IDLE_MS = 100
+IDLE_MS = 250
+"""How long a thread waits before it asks an empty queue again: Redis is polled, and each asking costs."""
 
 
 class Job(NamedTuple):
