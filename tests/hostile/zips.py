@@ -54,13 +54,15 @@ def deflated(data: bytes) -> bytes:
 
 def local_header(f: dict[str, Any]) -> bytes:
     sizes = f["crc"], f["packed"], f["size"], len(f["name"]), len(f["extra"])
-    return struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, f["flags"], f["method"], 0, 33, *sizes) + f["name"] + f["extra"]
+    head = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, f["flags"], f["method"], 0, 33, *sizes)
+    return b"".join((head, f["name"], f["extra"]))
 
 
 def central_header(f: dict[str, Any], offset: int, attributes: int = 0) -> bytes:
     sizes = f["crc"], f["packed"], f["size"], len(f["name"]), len(f["extra"]), 0
     head = struct.pack("<4s6H3L", b"PK\x01\x02", 0x314, 20, f["flags"], f["method"], 0, 33, *sizes[:3])
-    return head + struct.pack("<5H2L", *sizes[3:], 0, 0, attributes, offset) + f["name"] + f["extra"]
+    tail = struct.pack("<5H2L", *sizes[3:], 0, 0, attributes, offset)
+    return b"".join((head, tail, f["name"], f["extra"]))
 
 
 def end(entries: int, size: int, offset: int) -> bytes:
