@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -171,30 +170,6 @@ def refuse(
         remedy=remedy,
         detail=detail or {},
     )
-
-
-def counts(connection: sa.Connection, import_ids: Iterable[str]) -> dict[str, dict[State, int]]:
-    """How many enrollments of each import are in each state."""
-    query = (
-        sa.select(enrollments.c.import_id, enrollments.c.state, sa.func.count())
-        .where(enrollments.c.import_id.in_(list(import_ids)))
-        .group_by(enrollments.c.import_id, enrollments.c.state)
-    )
-    totals: dict[str, dict[State, int]] = {}
-    for import_id, state, number in connection.execute(query):
-        totals.setdefault(import_id, {})[State(state)] = number
-    return totals
-
-
-def any_pending(connection: sa.Connection, import_id: str) -> bool:
-    pending = (enrollments.c.import_id == import_id) & (enrollments.c.state == State.PENDING)
-    return connection.execute(sa.select(enrollments.c.id).where(pending).limit(1)).first() is not None
-
-
-def entries_of(connection: sa.Connection, import_id: str) -> set[str]:
-    """The entries of an import's archive that are enrollments already."""
-    query = sa.select(enrollments.c.entry).where(enrollments.c.import_id == import_id)
-    return {entry for entry in connection.execute(query).scalars() if entry is not None}
 
 
 def _finish(connection: sa.Connection, enrollment_id: str, now: datetime, **values: object) -> None:
