@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import requests
 import sqlalchemy as sa
 
 from bench.machine import describe, peak_mb, rss_mb
@@ -87,6 +88,7 @@ class Fleet:
         )
         self.linked: list[float] = []
         self.applied: dict[int, dict[int, float]] = {}
+        self.stands: dict[int, int] = {}
         self.bytes: list[int] = []
         self._told = threading.Condition()
         self._reader = threading.Thread(target=self._read)
@@ -94,8 +96,10 @@ class Fleet:
 
     def stop(self) -> None:
         assert self.process.stdin
+        assert self.process.stdout
         self.process.stdin.close()
         self._reader.join()
+        self.process.stdout.close()
         self.process.wait()
 
     def wait(self, what: str, true: Callable[[], bool]) -> None:
@@ -105,8 +109,8 @@ class Fleet:
 
     def all_at(self, revision: int) -> dict[int, float]:
         """When each edge first stood at a revision or beyond; waits for the last."""
-        self.wait(f"revision {revision}", lambda: len(self._reached(revision)) == self.edges)
-        return self._reached(revision)
+        self.wait(f"revision {revision}", lambda: sum(at >= revision for at in self.stands.values()) == self.edges)
+        return {edge: min(t for r, t in at.items() if r >= revision) for edge, at in self.applied.items()}
 
     def sent(self) -> int:
         """The bytes of all edges so far."""
@@ -117,16 +121,6 @@ class Fleet:
         self.wait("bytes", lambda: len(self.bytes) > before)
         return self.bytes[-1]
 
-    def _reached(self, revision: int) -> dict[int, float]:
-        return {
-            edge: min(t for r, t in at.items() if r >= revision)
-            for edge, at in self._at().items()
-            if max(at) >= revision
-        }
-
-    def _at(self) -> dict[int, dict[int, float]]:
-        return self.applied
-
     def _read(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
@@ -135,7 +129,9 @@ class Fleet:
                 if kind == "linked":
                     self.linked.append(float(numbers[1]))
                 elif kind == "applied":
-                    self.applied.setdefault(int(numbers[0]), {})[int(numbers[1])] = float(numbers[2])
+                    edge, revision = int(numbers[0]), int(numbers[1])
+                    self.applied.setdefault(edge, {})[revision] = float(numbers[2])
+                    self.stands[edge] = revision
                 else:
                     self.bytes.append(int(numbers[0]))
                 self._told.notify_all()
@@ -155,19 +151,19 @@ def main() -> None:
     print(json.dumps(figures, indent=2) if arguments.json else "\n".join(f"{k}: {v}" for k, v in figures.items()))
 
 
-def measure_fleet(edges: int, changes: int) -> dict[str, Any]:
+def measure_fleet(edges: int, changes: int, people: int = PEOPLE) -> dict[str, Any]:
     with running() as centre:
-        people = [_enrolled(centre, f"person {n}") for n in range(PEOPLE)]
+        ids = [_enrolled(centre, f"person {n}") for n in range(people)]
         fleet = Fleet(centre.port, edges)
         try:
             fleet.wait("links", lambda: len(fleet.linked) >= edges)
             fleet.all_at(centre.write(lambda c: None))
             time.sleep(2)
             before = fleet.sent()
-            latencies = [t for n in range(changes) for t in _change(centre, fleet, people[n % PEOPLE])]
+            latencies = [t for n in range(changes) for t in _change(centre, fleet, ids[n % people])]
             time.sleep(1)
             cost = (fleet.sent() - before) / edges / changes
-            reconnect = _restart(centre, fleet, people[0])
+            reconnect = _restart(centre, fleet, ids[0])
         finally:
             fleet.stop()
     return {
@@ -231,12 +227,11 @@ def running() -> Iterator[Centre]:
 
 
 def _ready(centre: Centre) -> None:
-    import requests
-
+    """Wait until the control plane answers."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with contextlib.suppress(requests.ConnectionError):
-            requests.get(f"http://127.0.0.1:{centre.port}/healthz", timeout=5)
+            requests.get(f"http://127.0.0.1:{centre.port}/healthz", timeout=5).raise_for_status()
             return
         time.sleep(0.05)
     raise TimeoutError("the control plane does not answer")
