@@ -16,6 +16,8 @@ from rollcall.cli import cli
 
 def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # A shell starts background jobs with SIGINT ignored; whoever sends it to us means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except click.ClickException as error:
