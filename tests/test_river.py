@@ -176,7 +176,8 @@ def test_the_webhook_the_dashboard_and_the_log_all_got_both(stage: dict[str, Any
 
 
 def test_a_plain_client_of_the_original_gets_its_message_a_frame(stage: dict[str, Any]) -> None:
-    assert len(stage["plain"]) > 20
+    # The edge plays 275 frames in some two seconds, and sends at most 15 a second.
+    assert len(stage["plain"]) >= 10
     for message in stage["plain"]:
         assert {"type", "name", "distance", "status", "box", "timestamp", "frame"} <= set(message)
         assert (message["type"], message["camera"]) == ("face_event", "stage")
