@@ -96,6 +96,11 @@ def checksum(hashes: Iterable[int]) -> int:
     return total
 
 
+def checksum_text(value: int) -> str:
+    """A checksum as people and programs that know no 64-bit integers see it: 16 hexadecimal digits."""
+    return f"{value & (1 << 64) - 1:016x}"
+
+
 class Candidate(NamedTuple):
     """An identity with its distance to a probe."""
 

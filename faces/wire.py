@@ -20,7 +20,6 @@ import struct
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final, Literal, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -153,7 +152,6 @@ class LinkStatus(msgspec.Struct, frozen=True, tag="status"):
 
 
 LinkDown = Hint | Watch
-LinkUp = LinkStatus
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -297,11 +295,3 @@ def read_snapshot(pieces: Iterable[bytes]) -> tuple[SnapshotHead, Iterator[Row]]
             raise Invalid("the snapshot is incomplete")
 
     return reader.head, rows()
-
-
-def parse_id(text: str) -> UUID:
-    """A UUID from its text; raises Invalid."""
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise Invalid(f"{text[:40]!r} is not a UUID") from error

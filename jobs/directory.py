@@ -31,7 +31,6 @@ _FULL16: Final = 0xFFFF
 _FULL32: Final = 0xFFFFFFFF
 _ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
 _DESCRIPTOR: Final = 0x8
-_UTF8: Final = 0x800
 _LINK: Final = 0o120000
 
 

@@ -18,7 +18,7 @@ from control_plane.store.tables import (
     site_galleries,
 )
 from faces.errors import Compacted, Conflict, Diverged, NotFound
-from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow, checksum, key, row_hash
+from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow, checksum, checksum_text, key, row_hash
 from faces.wire import START, Followed, Page, Position, SnapshotHead
 
 DEFAULT_GALLERY = "default"
@@ -145,7 +145,7 @@ def listing(
             kind=Kind(r.kind),
             th_accept=r.th_accept,
             revision=r.revision,
-            checksum=f"{r.checksum & (1 << 64) - 1:016x}",
+            checksum=checksum_text(r.checksum),
             identities=r.identities,
             created_at=r.created_at,
         )

@@ -12,6 +12,7 @@ from control_plane.store.db import new_id
 from control_plane.store.galleries import stood_at
 from control_plane.store.tables import cameras, edge_positions, edges, galleries, site_galleries, sites
 from faces.errors import Conflict, NotFound
+from faces.gallery import checksum_text
 from faces.wire import START, CameraStatus, Hello, Report, Welcome
 
 DEFAULT_SITE = "default"
@@ -271,7 +272,7 @@ def _positions(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list
             EdgePosition(
                 gallery_id=r.gallery_id,
                 revision=r.revision,
-                checksum=f"{r.checksum & (1 << 64) - 1:016x}",
+                checksum=checksum_text(r.checksum),
                 lag=r.head - r.revision,
                 error=r.error,
                 reported_at=r.reported_at,

@@ -25,7 +25,6 @@ from faces.wire import (
     encode_text,
     pack_frame,
     pack_rows,
-    parse_id,
     read_snapshot,
     unpack_frame,
 )
@@ -117,8 +116,3 @@ def test_a_link_message_says_itself_what_it_is(message: LinkDown) -> None:
 def test_what_is_no_link_message_is_refused_as_invalid(text: str) -> None:
     with pytest.raises(Invalid):
         decode_text(text, LinkDown)  # type: ignore[arg-type]
-
-
-def test_an_id_that_is_no_uuid_is_refused() -> None:
-    with pytest.raises(Invalid, match="not a UUID"):
-        parse_id("../../etc/passwd")
