@@ -50,6 +50,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "numpy": ("faces", "edge", "jobs", "rollcall"),
     "onnx": ("faces.engine",),
     "onnxruntime": ("faces.engine",),
+    "threadpoolctl": ("faces.engine",),
     "psycopg": ("control_plane.store",),
     "redis": ("control_plane",),
     "requests": ("edge", "jobs.webhooks", "rollcall"),

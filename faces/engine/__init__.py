@@ -58,7 +58,7 @@ class Engine(Protocol):
 def load(name: str = SFACE, *, models: Path | None = None, threads: int = 1, detector: str = YUNET) -> Engine:
     """Load an engine by name. `models` is a folder whose weight files are used instead of the installed ones.
 
-    `threads` bounds each session of ONNX Runtime, and OpenCV in the whole process.
+    `threads` bounds each session of ONNX Runtime, and OpenCV and numpy's matrix products in the whole process.
     Raises SettingError for an unknown name or detector, ModelFileError for a missing or altered weight file.
     """
     if name not in ENGINES:
@@ -67,8 +67,11 @@ def load(name: str = SFACE, *, models: Path | None = None, threads: int = 1, det
         remedy = f"Use {YUNET}, or {HOG} with the engine {FACE_RECOGNITION} or {FACE_RECOGNITION_BGR}."
         raise SettingError(f"DETECTOR: the engine {name} has no detector {detector!r}", remedy=remedy)
     import cv2
+    import threadpoolctl
 
     cv2.setNumThreads(threads)
+    # Left alone, the library under numpy keeps a thread spinning on each core after every search.
+    threadpoolctl.threadpool_limits(threads, user_api="blas")
     if name == SFACE:
         from faces.engine.sface import SFaceEngine
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -116,3 +118,12 @@ def test_other_threads_run_while_a_face_is_encoded(engine: Engine, data: Path) -
     stop.set()
     thread.join()
     assert np.median(pauses) < 0.004
+
+
+def test_an_engine_keeps_to_its_threads_also_in_matrix_products() -> None:
+    code = (
+        "from faces import engine; engine.load(threads=1); import threadpoolctl;"
+        "print(*{p['num_threads'] for p in threadpoolctl.threadpool_info() if p['user_api'] == 'blas'})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() in (["1"], [])
