@@ -105,9 +105,14 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventBatch(msgspec.Struct, frozen=True):
-    """Events in order, oldest first. Each is decoded on its own, so that a bad one is refused alone."""
+    """Events in order, oldest first. Each is decoded on its own, so that a bad one is refused alone.
+
+    `clock_offset_s` is how far the edge's clock is ahead of the control plane's, as it has last measured; None: it has
+    not yet.
+    """
 
     events: list[msgspec.Raw]
+    clock_offset_s: float | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -119,7 +124,10 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Verdicts(msgspec.Struct, frozen=True):
+    """A verdict for each event of a batch, and the control plane's time when it said so."""
+
     verdicts: list[Verdict]
+    now: datetime | None = None
 
 
 class Hint(msgspec.Struct, frozen=True, tag="hint"):

@@ -43,9 +43,11 @@ class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Events in order, oldest first; one that cannot be read is refused alone."""
+    """Events in order, oldest first; one that cannot be read is refused alone. `clock_offset_s` is how far the edge's
+    clock is ahead."""
 
     events: list[Event]
+    clock_offset_s: float | None = None
 
 
 async def browse(call: Call[None, Log]) -> Response:
@@ -87,7 +89,7 @@ async def ingest(call: Call[None, None]) -> Response:
     batch = await call.plane.run(lambda: received(data, media_type))
     verdicts, due = await call.plane.write(lambda c: _append(c, batch, call))
     call.plane.nudge(DELIVER, *due)
-    return wire_answer(call, Verdicts(verdicts))
+    return wire_answer(call, Verdicts(verdicts, call.plane.clock()))
 
 
 def _append(connection: Connection, batch: Received, call: Call[Any, Any]) -> tuple[list[Verdict], list[str]]:

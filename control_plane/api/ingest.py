@@ -20,6 +20,7 @@ MOST_EVENTS = 10_000
 MOST_THUMBNAIL_BYTES = 1 << 16
 LONGEST_TEXT = 200
 LONGEST_ID = 64
+MOST_COUNTS = 16
 BEYOND_BIGINT = 1 << 63
 
 _READERS: dict[str, Any] = {MSGPACK: decode, JSON: decoded}
@@ -77,6 +78,8 @@ def _checked(event: Event) -> Event:
         raise Invalid("captured_at has no time zone")
     if event.status is Status.NO_FACE or (event.status is None) == (event.kind is EventKind.DECISION):
         raise Invalid("status: a decision is PASS or REJECT, and nothing else has one")
+    if event.dropped and (event.kind is not EventKind.EVENTS_DROPPED or not _countable(event.dropped)):
+        raise Invalid("dropped: it is a count for each of a few words, of events_dropped alone")
     if not event.camera:
         raise Invalid("camera is empty")
     for field, longest in _TEXTS.items():
@@ -92,6 +95,12 @@ def _checked(event: Event) -> Event:
     if event.thumbnail is not None and len(event.thumbnail) > MOST_THUMBNAIL_BYTES:
         raise Invalid(f"thumbnail is larger than {MOST_THUMBNAIL_BYTES} bytes")
     return event
+
+
+def _countable(dropped: dict[str, int]) -> bool:
+    return len(dropped) <= MOST_COUNTS and all(
+        len(word) <= LONGEST_ID and plain(word) and 0 <= count < BEYOND_BIGINT for word, count in dropped.items()
+    )
 
 
 _TEXTS = {

@@ -9,6 +9,7 @@ const WORDS = {
   REJECT: ["Rejected", "reject"],
   camera_lost: ["Camera lost", "other"],
   camera_back: ["Camera back", "other"],
+  events_dropped: ["Events dropped", "other"],
 };
 
 export class Events {
@@ -92,7 +93,8 @@ function title(event) {
 function details(event) {
   const distance = event.distance == null ? null : `distance ${event.distance.toFixed(2)}`;
   const place = event.kind === "decision" ? event.camera : event.site;
-  return [place, distance, event.reason].filter(Boolean).join(" · ");
+  const dropped = Object.entries(event.dropped ?? {}).map(([word, count]) => `${count} ${word}`);
+  return [place, distance, event.reason, ...dropped].filter(Boolean).join(" · ");
 }
 
 function picture(event) {

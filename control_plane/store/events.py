@@ -48,6 +48,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     gallery_revision: int | None
     threshold: float | None
     reason: str | None
+    dropped: dict[str, int] | None
     thumbnail: bool
 
 
@@ -194,6 +195,7 @@ def _insert(
             {
                 **msgspec.structs.asdict(event),
                 "id": str(event.id),
+                "dropped": event.dropped or None,
                 "position": position,
                 "body_hash": body_hash,
                 "site_id": site_id,

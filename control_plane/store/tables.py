@@ -271,6 +271,7 @@ events = Table(
     Column("threshold", Float),
     Column("reason", Text),
     Column("thumbnail", LargeBinary),
+    Column("dropped", Json),
 )
 
 # `statuses` lists the decisions told; an empty list means all events.

@@ -25,6 +25,13 @@ def test_uuid7s_sort_by_time(early: bytes, late: bytes) -> None:
     assert str(uuid7(MOMENT, early)) < str(uuid7(later, late))
 
 
+def test_an_unset_count_leaves_no_trace_in_an_events_bytes() -> None:
+    made = Event(id=uuid7(MOMENT, bytes(10)), camera="door", captured_at=MOMENT)
+    assert b"dropped" not in msgspec.msgpack.encode(made)
+    notice = msgspec.structs.replace(made, dropped={"pass": 1})
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(notice), type=Event) == notice
+
+
 def test_randomness_keeps_uuid7s_of_one_instant_apart() -> None:
     assert uuid7(MOMENT, bytes(10)) != uuid7(MOMENT, bytes(9) + b"\x01")
 

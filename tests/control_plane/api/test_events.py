@@ -54,6 +54,20 @@ def test_a_repeat_is_known_and_another_body_under_the_same_id_is_refused(either:
     assert len(either.get("/v1/events").json()["items"]) == 1
 
 
+def test_what_an_edge_had_no_room_to_keep_is_in_the_log_with_counts(either: Any) -> None:
+    dropped = {"stranger": 12_000, "pass": 3}
+    notice = Event(id=uuid4(), kind=EventKind.EVENTS_DROPPED, camera="door", captured_at=NOW, dropped=dropped)
+    edge = either.edge()
+    assert outcomes(edge.send(notice, notice)) == ["stored", "known"]
+    (logged,) = either.get("/v1/events").json()["items"]
+    assert (logged["kind"], logged["dropped"]) == ("events_dropped", dropped)
+
+
+def test_the_answer_to_a_batch_tells_the_control_planes_time(server: Any, event: Any) -> None:
+    answer = server.edge().call("POST", "/v1/events", {"events": [event()], "clock_offset_s": -2.5})
+    assert wire.decode(answer.content, wire.Verdicts).now is not None
+
+
 def test_many_edges_at_once_leave_no_gap_and_no_double(either: Any, event: Any) -> None:
     edges = [either.edge(f"e{n}") for n in range(4)]
 
@@ -93,6 +107,9 @@ BAD: dict[str, dict[str, Any]] = {
     "a track beyond 64 bits": {"track": 2**63},
     "a thumbnail too large": {"thumbnail": b"x" * 70_000},
     "a box of three": {"box": [1, 2, 3]},
+    "a decision with counts": {"dropped": {"pass": 1}},
+    "a count below nothing": {"kind": "events_dropped", "status": None, "dropped": {"pass": -1}},
+    "counts without end": {"kind": "events_dropped", "status": None, "dropped": {str(n): 1 for n in range(17)}},
 }
 
 

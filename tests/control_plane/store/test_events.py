@@ -56,6 +56,7 @@ def test_everything_said_of_an_event_comes_back(database: Database) -> None:
         gallery_revision=7,
         threshold=0.45,
         thumbnail=b"\xff\xd8",
+        dropped={"pass": 2},
     )
     with database.write() as connection:
         append(connection, told)
