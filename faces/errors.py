@@ -87,6 +87,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     LOOK_ALIKE = "look_alike"
     NOT_SAME_PERSON = "not_same_person"
+    CORRECTION_TOO_CLOSE = "correction_too_close"
     AMBIGUOUS_NAME = "ambiguous_name"
     IDENTITY_ERASED = "identity_erased"
     UNREADABLE_ARCHIVE = "unreadable_archive"

@@ -1,4 +1,4 @@
-"""Enrolment: one photo becomes an encoding in a gallery, or a refusal with a reason."""
+"""Enrolment: one photo becomes an encoding in a gallery (or against a person), or a refusal with a reason."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from uuid import uuid4
 
 from control_plane.store import enrollments
 from control_plane.store.blobs import BlobStore
-from control_plane.store.db import Database
+from control_plane.store.db import Connection, Database
+from control_plane.store.enrollments import Purpose
 from faces.engine import Engine
 from faces.engine.enroll import DEFAULT_LIMITS, Enrolled, Limits, enroll
 from faces.errors import Reason, Refused
 from jobs.admission import Admission, Candidate
 from jobs.copies import Copies
+from jobs.correcting import correct
 
 log = logging.getLogger(__name__)
 
@@ -64,17 +66,30 @@ class Encoding:
             if not enrollments.held(connection, work.id, owner):
                 return
             now = self._clock()
-            (outcome,) = self._admission.admit(connection, [_candidate(work, found)], now)
-            if isinstance(outcome, Refused):
-                raise outcome
-            enrollments.accept(
-                connection,
-                work.id,
-                now,
-                identity_id=outcome.identity_id,
-                name=outcome.name,
-                photo_id=outcome.photo_id,
-            )
+            if work.kind is Purpose.CORRECTION:
+                self._correct(connection, work, found, now)
+            else:
+                self._admit(connection, work, found, now)
+        if work.kind is Purpose.CORRECTION:
+            self._blobs.delete([work.blob])
+
+    def _correct(self, connection: Connection, work: enrollments.Work, found: Enrolled, now: datetime) -> None:
+        """The photo shows somebody who may not even be enrolled: it is not kept."""
+        correction_id = correct(connection, work.identity_id or "", self._engine.model, found.encoding, now)
+        enrollments.accept_correction(connection, work.id, now, correction_id=correction_id)
+
+    def _admit(self, connection: Connection, work: enrollments.Work, found: Enrolled, now: datetime) -> None:
+        (outcome,) = self._admission.admit(connection, [_candidate(work, found)], now)
+        if isinstance(outcome, Refused):
+            raise outcome
+        enrollments.accept(
+            connection,
+            work.id,
+            now,
+            identity_id=outcome.identity_id,
+            name=outcome.name,
+            photo_id=outcome.photo_id,
+        )
 
     def _refuse(self, work: enrollments.Work, owner: str, refusal: Refused) -> None:
         with self._database.write() as connection:

@@ -36,7 +36,19 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
     "edge.recognize": ("edge.camera", "edge.uplink", "edge.spool", "edge.replica", "edge.preview"),
 }
 # The order within faces: a file imports only from those before it.
-FACES = ("errors", "settings", "face", "encoding", "gallery", "quality", "events", "signing", "wire", "replica")
+FACES = (
+    "errors",
+    "settings",
+    "face",
+    "encoding",
+    "corrections",
+    "gallery",
+    "quality",
+    "events",
+    "signing",
+    "wire",
+    "replica",
+)
 
 # Where each third-party package may be imported.
 HOMES: dict[str, tuple[str, ...]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from control_plane.api import (
     alarms,
+    corrections,
     edges,
     enrollments,
     events,
@@ -22,6 +23,7 @@ from control_plane.api.route import Route
 ROUTES: tuple[Route[Any, Any], ...] = (
     *legacy.ROUTES,
     *identities.ROUTES,
+    *corrections.ROUTES,
     *enrollments.ROUTES,
     *imports.ROUTES,
     *events.ROUTES,

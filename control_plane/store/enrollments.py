@@ -28,15 +28,24 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
+class Purpose(StrEnum):
+    """What a photo is handed in for: it shows the person, or somebody who was taken for them."""
+
+    PHOTO = "photo"
+    CORRECTION = "correction"
+
+
 class Enrollment(msgspec.Struct, frozen=True, kw_only=True):
     """An enrollment as the API shows it."""
 
     id: str
+    kind: Purpose
     state: State
     gallery_id: str
     identity_id: str | None
     name: str | None
     photo_id: str | None
+    correction_id: str | None
     reason: Reason | None
     message: str | None
     remedy: str | None
@@ -51,6 +60,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to know of an enrollment it has claimed."""
 
     id: str
+    kind: Purpose
     gallery_id: str
     identity_id: str | None
     name: str | None
@@ -73,12 +83,14 @@ def submit(
     force: bool = False,
     import_id: str | None = None,
     entry: str | None = None,
+    kind: Purpose = Purpose.PHOTO,
 ) -> str:
     """Put a stored photo forward for an identity (by id, or by name); returns the enrollment's id."""
     enrollment_id = new_id(now)
     connection.execute(
         enrollments.insert().values(
             id=enrollment_id,
+            kind=kind,
             gallery_id=gallery_id,
             identity_id=identity_id,
             name=name,
@@ -133,7 +145,7 @@ def claim(connection: sa.Connection, enrollment_id: str, owner: str, now: dateti
         .values(lease_owner=owner, lease_until=now + LEASE, attempts=enrollments.c.attempts + 1)
         .returning(*(enrollments.c[name] for name in Work.__struct_fields__))
     ).one_or_none()
-    return None if taken is None else Work(**taken._mapping)
+    return None if taken is None else Work(**{**taken._mapping, "kind": Purpose(taken.kind)})
 
 
 def held(connection: sa.Connection, enrollment_id: str, owner: str) -> bool:
@@ -147,6 +159,11 @@ def accept(
 ) -> None:
     """Finish as accepted; the photo's file belongs to the photo from now on."""
     _finish(connection, enrollment_id, now, state=State.ACCEPTED, identity_id=identity_id, name=name, photo_id=photo_id)
+
+
+def accept_correction(connection: sa.Connection, enrollment_id: str, now: datetime, *, correction_id: str) -> None:
+    """Finish as an accepted correction; its photo's file is nobody's from now on."""
+    _finish(connection, enrollment_id, now, state=State.ACCEPTED, correction_id=correction_id)
 
 
 def refuse(
@@ -195,6 +212,7 @@ def _held(enrollment_id: str, owner: str) -> sa.ColumnElement[bool]:
 
 def _enrollment(row: sa.Row[Any]) -> Enrollment:
     values = {name: row._mapping[name] for name in Enrollment.__struct_fields__}
+    values["kind"] = Purpose(row.kind)
     values["state"] = State(row.state)
     values["reason"] = Reason(row.reason) if row.reason else None
     return Enrollment(**values)

@@ -273,13 +273,15 @@ def snapshot(connection: sa.Connection, gallery_id: str) -> tuple[SnapshotHead, 
         connection.execute(sa.select(sa.func.count()).select_from(q.subquery())).scalar_one()
         for q in (people, templates)
     )
+    # Of these statements only: as options of the connection they would break what the transaction writes afterwards.
+    some_at_a_time = {"yield_per": _CHUNK}
     head = SnapshotHead(gallery=gallery_id, position=Position(gallery.revision, gallery.checksum), rows=count)
 
     def rows() -> Iterator[Row]:
         yield _settings(gallery)
-        for row in connection.execution_options(yield_per=_CHUNK).execute(people):
+        for row in connection.execute(people, execution_options=some_at_a_time):
             yield identity_row(row)
-        for row in connection.execution_options(yield_per=_CHUNK).execute(templates):
+        for row in connection.execute(templates, execution_options=some_at_a_time):
             yield encoding_row(row)
 
     return head, rows()

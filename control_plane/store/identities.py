@@ -131,7 +131,7 @@ def names(connection: sa.Connection, gallery_id: str) -> list[str]:
         sa.select(identities.c.name, sa.func.min(identities.c.id).label("first"))
         .join(gallery_members)
         .where(gallery_members.c.gallery_id == gallery_id)
-        .where(sa.exists().where(encodings.c.identity_id == identities.c.id))
+        .where(sa.exists().where((encodings.c.identity_id == identities.c.id) & encodings.c.against.is_(False)))
         .group_by(identities.c.name)
         .order_by("first")
     )

@@ -184,7 +184,8 @@ import_chunks = Table(
     *_lease(),
 )
 
-# One photo put forward for one identity: by id, or by name (then a new person if nobody bears it).
+# One photo put forward for one identity: by id, or by name (then a new person if nobody bears it). `kind` says whether
+# it shows them, or somebody taken for them (`correction`); of that one only the encoding is kept, `correction_id`.
 enrollments = Table(
     "enrollments",
     metadata,
@@ -203,6 +204,8 @@ enrollments = Table(
     Column("remedy", Text),
     Column("detail", Json),
     Column("photo_id", Id),
+    Column("kind", String(16), nullable=False, server_default="photo"),
+    Column("correction_id", Id),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     *_lease(),

@@ -30,6 +30,7 @@ from control_plane.problems import PROBLEM_JSON, TABLE
 from control_plane.store import enrollments, identities, schema
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database, new_id, utcnow
+from control_plane.store.enrollments import Purpose
 from faces import wire
 from faces.encoding import SFACE, to_bytes, unit
 from faces.errors import Reason
@@ -239,6 +240,12 @@ class Decider:
         if photo.startswith(b"refuse:"):
             reason = Reason(photo.removeprefix(b"refuse:").decode())
             enrollments.refuse(connection, work.id, now, reason=reason, message="This will not do.", remedy="Another.")
+            return
+        if work.kind is Purpose.CORRECTION:
+            vector = to_bytes(unit(np.random.default_rng().standard_normal(128).astype(np.float32)))
+            row = EncodingRow(new_id(now), work.identity_id or "", SFACE, vector, against=True)
+            identities.add_encoding(connection, row, now)
+            enrollments.accept_correction(connection, work.id, now, correction_id=row.id)
             return
         person = work.identity_id or identities.by_name(connection, work.name or "", work.gallery_id)
         person = person or identities.create(connection, work.name or "", [work.gallery_id], now)
