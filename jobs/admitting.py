@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from control_plane.store import import_items, imports
+from control_plane.store import discards, import_items, imports
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.import_items import ACCEPTABLE, ItemState, ToAdmit
@@ -78,13 +78,13 @@ class Admitting:
                 outcomes = self._decide(connection, work, page, newcomers, now)
                 rows = [_row(item, outcome, work.dry_run) for item, outcome in zip(page, outcomes, strict=True)]
                 import_items.admitted(connection, work.id, rows)
-                unused = [photo_blob(work.id, i.seq) for i, o in zip(page, outcomes, strict=True) if not _kept(o)]
+                dropped = [photo_blob(work.id, i.seq) for i, o in zip(page, outcomes, strict=True) if not _kept(o)]
             else:
                 # It was cancelled meanwhile, perhaps before these files were written.
                 cancelled = import_items.cancelled_among(connection, work.id, [item.seq for item in page])
-                unused = [photo_blob(work.id, seq) for seq in cancelled]
-        if not work.dry_run:
-            self._blobs.delete(unused)
+                dropped = [photo_blob(work.id, seq) for seq in cancelled]
+            unused = [] if work.dry_run else discards.note(connection, dropped, now)
+        discards.carry_out(self._database, self._blobs, unused)
         return held
 
     def _decide(

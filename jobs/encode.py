@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from control_plane.store import enrollments
+from control_plane.store import discards, enrollments
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.enrollments import Purpose
@@ -105,7 +105,8 @@ class Encoding:
                 remedy=refusal.remedy,
                 detail=refusal.detail,
             )
-        self._blobs.delete([work.blob])
+            unused = discards.note(connection, [work.blob], now)
+        discards.carry_out(self._database, self._blobs, unused)
         log.info("enrollment %s refused: %s", work.id, refusal.reason)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from control_plane.store import import_items, imports, taking_back
+from control_plane.store import discards, import_items, imports, taking_back
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.import_items import ItemState
@@ -50,10 +50,8 @@ class Ending:
     def _undo(self, work: imports.Work, owner: str) -> None:
         gone: list[str] = []
         while self._step(work, owner, lambda c: self._take_back_some(c, work, gone)):
-            self._blobs.delete(gone)
+            discards.carry_out(self._database, self._blobs, gone)
             gone.clear()
-        # Once more, as a run that broke off may have left files of photos that were gone already.
-        self._delete_photos(work, ItemState.UNDONE)
         self._delete_photos(work, ItemState.REFUSED)
         self._blobs.delete([work.blob])
         self._step(work, owner, lambda c: self._finish(c, work, State.UNDONE))

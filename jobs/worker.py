@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.store import enrollments, import_items, imports, webhooks
+from control_plane.store import discards, enrollments, import_items, imports, webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
 from faces import engine as engines
@@ -98,6 +98,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
         Job("admit", admitting.run, imports.admissible, IMPORT_LIMIT_MS),
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
+        Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
     ]
     return [
         (ENCODE, config.worker_threads, [Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS)]),

@@ -14,7 +14,7 @@ from control_plane.api.route import Call, Listing, Paging, Route, answer, listin
 from control_plane.api.uploads import flag, form, photo_limit, upload
 from control_plane.auth import OPERATOR
 from control_plane.plane import Plane
-from control_plane.store import erasures, identities
+from control_plane.store import discards, erasures, identities
 from control_plane.store.db import Connection
 from control_plane.store.erasures import Erasure
 from control_plane.store.galleries import DEFAULT_GALLERY
@@ -122,7 +122,7 @@ async def erasure(call: Call[None, None]) -> Response:
 async def erased(plane: Plane, identity_id: str) -> None:
     """Erase a person everywhere here: rows, then photos, then what SQLite keeps of deleted rows. Raises NotFound."""
     blobs = await plane.write(lambda c: identities.erase(c, identity_id, plane.clock()))
-    await plane.run(lambda: plane.blobs.delete(blobs))
+    await plane.run(lambda: discards.carry_out(plane.database, plane.blobs, blobs))
     await plane.run(plane.database.truncate_wal)
 
 

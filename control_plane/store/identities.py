@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import erasures, galleries, import_items
+from control_plane.store import discards, erasures, galleries, import_items
 from control_plane.store.db import new_id
 from control_plane.store.tables import deliveries, encodings, enrollments, events, gallery_members, identities, photos
 from faces.errors import AmbiguousName, Conflict, NotFound
@@ -180,7 +180,7 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
     """Remove a person everywhere; old events keep the id as a pseudonym, and no name or picture. What is kept of the
     erasure (`erasures`) are ids.
 
-    Returns the blobs to delete once the transaction has committed. Raises NotFound.
+    Returns the photos' files, for `discards.carry_out` once the transaction has committed. Raises NotFound.
     """
     held = member_of(connection, identity_id)
     galleries.lock(connection, held)
@@ -194,7 +194,7 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
     left = galleries.ever_held(connection, Key("identity", identity_id)) - set(held)
     positions |= {g: galleries.position(connection, g) for g in left}
     erasures.note(connection, identity_id, positions, now)
-    blobs = _blobs(connection, identity_id)
+    blobs = discards.note(connection, _blobs(connection, identity_id), now)
     connection.execute(enrollments.delete().where(enrollments.c.identity_id == identity_id))
     import_items.forget_person(connection, identity_id)
     connection.execute(identities.delete().where(identities.c.id == identity_id))

@@ -321,6 +321,14 @@ erasure_revisions = Table(
     Column("revision", Big, nullable=False),
 )
 
+# Files that no row names any more, until they are deleted (`discards`).
+discards = Table(
+    "discards",
+    metadata,
+    Column("blob", Text, primary_key=True),
+    Column("discarded_at", UtcDateTime, nullable=False, index=True),
+)
+
 # What an operator must know of. The same trouble again while it is open counts up (`count`) instead of adding a row.
 alarms = Table(
     "alarms",

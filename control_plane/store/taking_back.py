@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from control_plane.store import admitted, galleries, identities
+from control_plane.store import admitted, discards, galleries, identities
 from control_plane.store.import_items import Brought, ItemState
 from control_plane.store.tables import encodings, enrollments, gallery_members, import_items, photos
 from control_plane.store.tables import identities as identities_table
@@ -19,14 +19,14 @@ def take_back(connection: sa.Connection, import_id: str, brought: Sequence[Broug
     """Remove these photos, and people whom this import made and nobody else touched.
 
     A photo stays that another import put forward too, and is that one's from now on; a person stays who was changed,
-    was given anything by somebody else, or is in another gallery. Returns the blobs to delete after the commit.
+    was given anything by somebody else, or is in another gallery. Returns the files to delete (`discards.carry_out`).
     """
     admitted.lock_all(connection)
     shared = _hand_over(connection, import_id, brought)
     photo_ids = [item.photo_id for item in brought if item.photo_id not in shared]
     _remove_encodings(connection, photo_ids, now)
     gone = connection.execute(photos.delete().where(photos.c.id.in_(photo_ids)).returning(photos.c.blob)).scalars()
-    blobs = list(gone)
+    blobs = discards.note(connection, gone, now)
     for item in brought:
         if item.identity_hash is not None and _untouched(connection, item.identity_id, item.identity_hash):
             blobs += identities.erase(connection, item.identity_id, now)

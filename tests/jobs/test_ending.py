@@ -120,7 +120,27 @@ def test_an_undo_that_crashes_anywhere_is_finished_by_the_next(
 
         connection.execute(table.update().values(lease_until=None))
     assert office.work(done.id).state is State.UNDONE
+    office.tidy()
     assert (office.checksum(), office.people(), office.files()) == before
+
+
+def test_a_photo_handed_over_and_then_taken_back_leaves_no_file_at_a_crash(
+    office: Any, portraits: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = {"biden.jpg": portraits["biden"]}
+    first, second = office.take(archive), office.take(archive)
+    office.undo(first.id)
+    office.ask(imports.undo, second.id)
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(office.blobs, "delete", crash)
+        with pytest.raises(KeyboardInterrupt):
+            office.ending.run(second.id)
+    office.tidy()
+    assert (office.people(), office.files()) == ({}, set())
 
 
 def test_an_import_that_runs_cannot_be_undone_and_one_that_failed_neither(office: Any) -> None:
