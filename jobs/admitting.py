@@ -18,12 +18,15 @@ from faces.errors import Refused
 from jobs import archive
 from jobs.admission import Accepted, Admission, Candidate, Newcomers, Outcome
 from jobs.directory import Limits, Place
-from jobs.looking import refused
+from jobs.looking import given_up, refused
 
 log = logging.getLogger(__name__)
 
 PAGE = 20
 """Photos a transaction, and a range of revisions: a longer one would keep everybody else from writing."""
+
+MAX_ATTEMPTS = 5
+"""A photo on which so many workers broke off, admitting it alone, is refused."""
 
 
 class Admitting:
@@ -54,8 +57,12 @@ class Admitting:
         if work is None:
             return
         newcomers = self._rehearsed(work) if work.dry_run else None
+        # Where somebody broke off, photo by photo: so one that workers die of is found out.
+        size = 1 if work.attempts > 1 else PAGE
         try:
-            while page := self._page(work):
+            if work.attempts > MAX_ATTEMPTS:
+                self._give_up(work, owner)
+            while page := self._page(work, size):
                 if not self._admit(work, owner, page, newcomers):
                     return
             self._end(work, owner)
@@ -63,9 +70,17 @@ class Admitting:
             # It was cancelled a moment ago, and its archive is gone.
             log.info("import %s has no archive any more", work.id)
 
-    def _page(self, work: imports.Work) -> list[ToAdmit]:
+    def _page(self, work: imports.Work, size: int) -> list[ToAdmit]:
         with self._database.read() as connection:
-            return import_items.page(connection, work.id, PAGE)
+            return import_items.page(connection, work.id, size)
+
+    def _give_up(self, work: imports.Work, owner: str) -> None:
+        """Refuse the photo that is next."""
+        with self._database.write() as connection:
+            if imports.held(connection, work, owner, self._clock()):
+                page = import_items.page(connection, work.id, 1)
+                rows = [refused(item.seq, given_up()) | {"encoding": None} for item in page]
+                import_items.admitted(connection, work.id, rows)
 
     def _admit(self, work: imports.Work, owner: str, page: list[ToAdmit], newcomers: Newcomers | None) -> bool:
         """Decide on a page; False if the import is no longer ours."""

@@ -86,7 +86,7 @@ class Looking:
         for item in chunk.items:
             if not self._attempt(chunk, owner, item):
                 return
-            looked = _given_up(item) if item.attempts >= MAX_ATTEMPTS else self._look(file, item)
+            looked = refused(item.seq, given_up()) if item.attempts >= MAX_ATTEMPTS else self._look(file, item)
             if not self._keep(chunk, owner, [looked]):
                 return
         self._keep(chunk, owner, [], last=True)
@@ -135,11 +135,11 @@ def refused(seq: int, refusal: Refused) -> dict[str, Any]:
     }
 
 
-def _given_up(item: ToLook) -> dict[str, Any]:
+def given_up() -> Refused:
+    """Of a photo that workers died of."""
     log.warning("a photo is given up, as workers died of it")
-    refusal = Refused(
+    return Refused(
         Reason.INTERNAL,
         "This photo could not be looked at: each attempt broke off.",
         remedy="Save the picture anew as a JPEG and send it again.",
     )
-    return refused(item.seq, refusal)

@@ -182,10 +182,10 @@ def claim(
 def held(connection: sa.Connection, work: Work, owner: str, now: datetime) -> bool:
     """Whether `owner` still holds this import in the state it was claimed in; then holds it for longer.
 
-    Locks the row until the transaction ends.
+    Locks the row until the transaction ends. Its commit is progress: what broke off before counts no more.
     """
     mine = (imports.c.id == work.id) & (imports.c.lease_owner == owner) & (imports.c.state == work.state)
-    renewed = imports.update().where(mine).values(lease_until=now + LEASE).returning(imports.c.id)
+    renewed = imports.update().where(mine).values(lease_until=now + LEASE, attempts=1).returning(imports.c.id)
     return connection.execute(renewed).first() is not None
 
 

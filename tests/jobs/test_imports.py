@@ -9,7 +9,9 @@ import pytest
 
 from control_plane.store import enrollments, galleries, identities, import_items, imports
 from control_plane.store.imports import State
+from control_plane.store.tables import imports as imports_table
 from faces.errors import Conflict, Reason
+from jobs.admission import Admission
 
 G = galleries.DEFAULT_GALLERY
 
@@ -317,3 +319,30 @@ def test_a_single_photo_is_due_beside_a_long_import(office: Any) -> None:
             connection, datetime.now(UTC), gallery_id=G, blob="photos/01", sha256="0", name="Ann"
         )
     assert office.due(enrollments.due) == [single]
+
+
+def test_a_photo_that_workers_die_of_while_admitting_it_is_refused_alone(
+    office: Any, portraits: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = office.hand_in(
+        {"a.jpg": portraits["biden"], "b.jpg": portraits["obama"], "c.jpg": portraits["alex-lacamoire"]}
+    )
+    office.planning.run(row)
+    for chunk in office.due(import_items.due):
+        office.looking.run(chunk)
+    decide = Admission.decide
+
+    def deadly(self: Admission, connection: Any, candidates: Any, *others: Any) -> Any:
+        if any(candidate.name == "b" for candidate in candidates):
+            raise KeyboardInterrupt
+        return decide(self, connection, candidates, *others)
+
+    monkeypatch.setattr(Admission, "decide", deadly)
+    deaths = 0
+    while office.shown(row).state is State.RUNNING:
+        try:
+            office.admitting.run(row)
+        except KeyboardInterrupt:
+            deaths += 1
+            office.ask(lambda c: c.execute(imports_table.update().values(lease_until=None)))
+    assert (office.outcomes(row), deaths) == ({"a.jpg": "accepted", "b.jpg": "internal", "c.jpg": "accepted"}, 6)
