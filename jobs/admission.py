@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from control_plane.store import admitted
+from control_plane.store import admitted, members
 from control_plane.store.admitted import NewPerson, NewPhoto
 from control_plane.store.db import Connection
 from faces.encoding import Vector, distances, to_bytes
@@ -45,12 +45,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`identity_hash` is the person's row if this photo made the person."""
+    """`identity_hash` is the person's row if this photo made the person; `joined`: it brought somebody who was known
+    into the gallery."""
 
     identity_id: str
     name: str
     photo_id: str
     identity_hash: int | None = None
+    joined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Duplicate:
     identity_id: str
     name: str
     photo_id: str
+    joined: bool = False
 
 
 Outcome = Accepted | Duplicate | Refused
@@ -75,10 +78,11 @@ class Owner(NamedTuple):
 class Newcomers:
     """What has been admitted, or would have been, beyond what the copies of the galleries hold.
 
-    `vectors` and their `owners` are by gallery.
+    `joins` are (gallery, identity); `vectors` and their `owners` are by gallery.
     """
 
     people: list[NewPerson] = field(default_factory=list)
+    joins: list[tuple[str, str]] = field(default_factory=list)
     photos: list[NewPhoto] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     called: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -100,6 +104,8 @@ class Admission:
         """Decide on each in turn, and add those accepted in the caller's transaction."""
         newcomers = Newcomers()
         outcomes = self.decide(connection, candidates, newcomers, now)
+        for gallery_id, identity_id in newcomers.joins:
+            members.join(connection, gallery_id, identity_id, now)
         admitted.add(connection, newcomers.people, newcomers.photos, now)
         return outcomes
 
@@ -141,7 +147,8 @@ class Admission:
             if identity_id is not None and candidate.once:
                 photo_id = found.photo(identity_id, candidate.sha256, newcomers)
                 if photo_id is not None:
-                    return Duplicate(identity_id, found.name(identity_id, newcomers), photo_id)
+                    joined = found.joins(candidate, identity_id, newcomers)
+                    return Duplicate(identity_id, found.name(identity_id, newcomers), photo_id, joined)
             if not candidate.force:
                 self._check(candidate, identity_id, near, newcomers)
         except Refused as refusal:
@@ -158,6 +165,7 @@ class Admission:
     ) -> Accepted:
         new_person, photo_id, encoding_id = ids
         made: int | None = None
+        joined = identity_id is not None and found.joins(candidate, identity_id, newcomers)
         if identity_id is None:
             identity_id = new_person
             row = IdentityRow(identity_id, candidate.name, dict(candidate.attributes), None, candidate.valid_until)
@@ -183,7 +191,7 @@ class Admission:
         newcomers.known[identity_id, candidate.sha256] = photo_id
         newcomers.vectors.setdefault(candidate.gallery_id, []).append(candidate.encoding)
         newcomers.owners.setdefault(candidate.gallery_id, []).append(Owner(identity_id, name, candidate.entry))
-        return Accepted(identity_id, name, photo_id, made)
+        return Accepted(identity_id, name, photo_id, made, joined)
 
     def _check(
         self, candidate: Candidate, identity_id: str | None, near: tuple[Gallery, Match], newcomers: Newcomers
@@ -217,6 +225,7 @@ class _Found:
             for g in {c.gallery_id for c in candidates}
         }
         self._external = admitted.by_external_id(connection, [c.external_id for c in candidates if c.external_id])
+        self._members = admitted.galleries_of(connection, sorted(self._external.values()))
         self._known = admitted.known_photos(connection, [c.sha256 for c in candidates if c.once])
         ids = {i for called in self._called.values() for found in called.values() for i in found}
         ids |= {*self._external.values(), *(c.identity_id for c in candidates if c.identity_id)}
@@ -239,6 +248,15 @@ class _Found:
                 remedy="Use /v1/identities and the person's id, or an external id.",
             )
         return called[0] if called else None
+
+    def joins(self, candidate: Candidate, identity_id: str, newcomers: Newcomers) -> bool:
+        """Whether somebody known by an external id comes into the gallery with this photo; notes it."""
+        place = candidate.gallery_id, identity_id
+        new = ((person.gallery_id, person.row.id) for person in newcomers.people)
+        if candidate.external_id is None or place in self._members or place in newcomers.joins or place in new:
+            return False
+        newcomers.joins.append(place)
+        return True
 
     def photo(self, identity_id: str, sha256: str, newcomers: Newcomers) -> str | None:
         return self._known.get((identity_id, sha256)) or newcomers.known.get((identity_id, sha256))

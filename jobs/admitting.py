@@ -188,6 +188,7 @@ def _row(item: ToAdmit, outcome: Outcome, dry_run: bool) -> dict[str, Any]:
         "seq": item.seq,
         "state": ItemState.ACCEPTED if accepted else ItemState.DUPLICATE,
         "identity_id": None if dry_run else outcome.identity_id,
+        "joined": outcome.joined and not dry_run,
         "identity_hash": None if dry_run or not isinstance(outcome, Accepted) else outcome.identity_hash,
         "photo_id": None if dry_run else outcome.photo_id,
         "encoding": item.encoding if accepted and dry_run else None,

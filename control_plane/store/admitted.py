@@ -82,6 +82,12 @@ def by_external_id(connection: sa.Connection, external_ids: Sequence[str]) -> di
     return {row.external_id: row.id for row in connection.execute(query)}
 
 
+def galleries_of(connection: sa.Connection, identity_ids: Sequence[str]) -> set[tuple[str, str]]:
+    """(gallery, identity) wherever these people are."""
+    query = sa.select(gallery_members).where(gallery_members.c.identity_id.in_(identity_ids))
+    return {(row.gallery_id, row.identity_id) for row in connection.execute(query)}
+
+
 def names_of(connection: sa.Connection, identity_ids: Sequence[str]) -> dict[str, str]:
     """The names of those of these people who are there."""
     query = sa.select(identities.c.id, identities.c.name).where(identities.c.id.in_(identity_ids))

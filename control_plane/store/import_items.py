@@ -107,12 +107,16 @@ class ToAdmit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted photo, and the person's hash if it made the person."""
+    """What is to be taken back: an accepted photo, with the person's hash if it made the person; `joined`: it brought
+    somebody who was known into the gallery, also as a duplicate."""
 
     seq: int
+    state: str
+    gallery_id: str
     identity_id: str
     photo_id: str
     identity_hash: int | None
+    joined: bool
 
 
 def add(connection: sa.Connection, import_id: str, items: Sequence[NewItem]) -> None:
@@ -249,10 +253,10 @@ def cancelled_among(connection: sa.Connection, import_id: str, seqs: Sequence[in
 
 
 def brought(connection: sa.Connection, import_id: str, limit: int) -> list[Brought]:
-    """Accepted photos, the last first: a person's first photo, which made the person, comes last."""
+    """What an import brought, the last first: a person's first photo, which made the person, comes last."""
     query = (
         sa.select(*(import_items.c[name] for name in Brought.__struct_fields__))
-        .where(_of(import_id) & (import_items.c.state == ItemState.ACCEPTED))
+        .where(_of(import_id) & ((import_items.c.state == ItemState.ACCEPTED) | import_items.c.joined))
         .order_by(import_items.c.seq.desc())
         .limit(limit)
     )
@@ -264,7 +268,7 @@ def undone(connection: sa.Connection, import_id: str, seqs: Sequence[int]) -> No
     connection.execute(
         import_items.update()
         .where(_of(import_id) & import_items.c.seq.in_(seqs))
-        .values(state=ItemState.UNDONE, identity_hash=None)
+        .values(state=ItemState.UNDONE, identity_hash=None, joined=False)
     )
 
 

@@ -146,7 +146,8 @@ imports = Table(
 )
 
 # One photo of an archive, in the archive's order. `place` says where its bytes lie; `encoding` and `quality` are kept
-# until it is admitted; `identity_hash` is the person's row as this item made it, null if it made nobody.
+# until it is admitted; `identity_hash` is the person's row as this item made it, null if it made nobody;
+# `joined` tells that it brought somebody who was known into the gallery.
 import_items = Table(
     "import_items",
     metadata,
@@ -171,6 +172,7 @@ import_items = Table(
     Column("detail", Json),
     Column("identity_id", Id, index=True),
     Column("identity_hash", sa.BigInteger),
+    Column("joined", Boolean, nullable=False, server_default=sa.false()),
     Column("photo_id", Id, index=True),
     Index(None, "import_id", "state", "seq"),
 )

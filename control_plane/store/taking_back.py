@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from control_plane.store import admitted, discards, galleries, identities
+from control_plane.store import admitted, discards, galleries, identities, members
 from control_plane.store.import_items import Brought, ItemState
 from control_plane.store.tables import encodings, enrollments, gallery_members, import_items, photos
 from control_plane.store.tables import identities as identities_table
@@ -22,12 +22,15 @@ def take_back(connection: sa.Connection, import_id: str, brought: Sequence[Broug
     was given anything by somebody else, or is in another gallery. Returns the files to delete (`discards.carry_out`).
     """
     admitted.lock_all(connection)
-    shared = _hand_over(connection, import_id, brought)
-    photo_ids = [item.photo_id for item in brought if item.photo_id not in shared]
+    own = [item for item in brought if item.state == ItemState.ACCEPTED]
+    shared = _hand_over(connection, import_id, own)
+    photo_ids = [item.photo_id for item in own if item.photo_id not in shared]
     _remove_encodings(connection, photo_ids, now)
     gone = connection.execute(photos.delete().where(photos.c.id.in_(photo_ids)).returning(photos.c.blob)).scalars()
     blobs = discards.note(connection, gone, now)
     for item in brought:
+        if item.joined and not _needed(connection, import_id, item):
+            members.leave(connection, item.gallery_id, item.identity_id, now)
         if item.identity_hash is not None and _untouched(connection, item.identity_id, item.identity_hash):
             blobs += identities.erase(connection, item.identity_id, now)
     return blobs
@@ -54,6 +57,17 @@ def _hand_over(connection: sa.Connection, import_id: str, brought: Sequence[Brou
             .values(state=ItemState.ACCEPTED, identity_hash=connection.execute(made).scalar())
         )
     return set(heirs)
+
+
+def _needed(connection: sa.Connection, import_id: str, item: Brought) -> bool:
+    """Whether a person has left the gallery that an import brought them into, or another import put them there too."""
+    if item.gallery_id not in identities.member_of(connection, item.identity_id):
+        return True
+    others = import_items.c.state.in_((ItemState.ACCEPTED, ItemState.DUPLICATE)) & (
+        import_items.c.import_id != import_id
+    )
+    there = (import_items.c.identity_id == item.identity_id) & (import_items.c.gallery_id == item.gallery_id)
+    return connection.execute(sa.select(import_items.c.seq).where(others & there).limit(1)).first() is not None
 
 
 def _remove_encodings(connection: sa.Connection, photo_ids: Sequence[str], now: datetime) -> None:

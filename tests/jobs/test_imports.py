@@ -11,6 +11,7 @@ from control_plane.store import enrollments, galleries, identities, import_items
 from control_plane.store.imports import State
 from control_plane.store.tables import imports as imports_table
 from faces.errors import Conflict, Reason
+from faces.gallery import Kind, SettingsRow
 from jobs.admission import Admission
 
 G = galleries.DEFAULT_GALLERY
@@ -89,6 +90,30 @@ def test_an_external_id_says_who_it_is_whatever_the_name(office: Any, portraits:
     office.take({"o.jpg": portraits["obama"], "manifest.csv": b"file,name,external_id\no.jpg,Barack,o-1\n"})
     office.take({"x.jpg": portraits["obama2"], "manifest.csv": b"file,name,external_id\nx.jpg,B. Obama,o-1\n"})
     assert office.people() == {"Barack": 2}
+
+
+@pytest.mark.parametrize("photo", ["obama", "obama2"], ids=["the same photo", "another photo"])
+def test_somebody_known_comes_into_the_manifests_gallery_until_that_is_undone(
+    office: Any, portraits: dict[str, bytes], photo: str
+) -> None:
+    office.ask(galleries.create, SettingsRow("guests", "Guests", Kind.ALLOW), datetime.now(UTC))
+    office.take({"o.jpg": portraits["obama"], "manifest.csv": b"file,name,external_id\no.jpg,Barack,o-1\n"})
+    before = office.people(), office.files(), office.checksum()
+    manifest = b"file,external_id,gallery\no.jpg,o-1,guests\n"
+    done = office.take({"o.jpg": portraits[photo], "manifest.csv": manifest})
+
+    def guests() -> list[str]:
+        with office.database.read() as connection:
+            assert galleries.position(connection, "guests").checksum == galleries.recomputed_checksum(
+                connection, "guests"
+            )
+            return [i.name for i in identities.listing(connection, gallery_id="guests")]
+
+    assert (done.refused, guests()) == (0, ["Barack"])
+    office.undo(done.id)
+    assert guests() == []
+    assert (office.people(), office.files()) == before[:2]
+    office.checksum()
 
 
 def test_a_dry_run_reports_everything_and_changes_nothing(office: Any, portraits: dict[str, bytes]) -> None:
