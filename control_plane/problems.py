@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 
 import msgspec
 
-from faces.errors import Invalid, RollcallError
+from faces.errors import Invalid, Merged, RollcallError
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -63,6 +63,7 @@ TABLE = MappingProxyType(
         "conflict": Row(409, 4409, "In conflict with what is already there"),
         "ambiguous_name": Row(409, 4409, "Several people bear this name"),
         "replaced": Row(409, 4409, "A newer connection took this one's place"),
+        "merged": Row(410, 4410, "Merged into another person"),
         "compacted": Row(410, 4410, "Gone: start over from a snapshot"),
         "diverged": Row(410, 4410, "Not this gallery's history: start over from a snapshot"),
         "too_large": Row(413, 1009, "Too large"),
@@ -83,7 +84,10 @@ OF_STATUS = MappingProxyType({404: "not_found", 405: "method_not_allowed", 413: 
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An error as RFC 9457 shows it: `code` is stable and for programs, `detail` and `remedy` are for people."""
+    """An error as RFC 9457 shows it: `code` is stable and for programs, `detail` and `remedy` are for people.
+
+    `survivor`, with the code `merged`: the id to ask for instead.
+    """
 
     type: str
     title: str
@@ -91,6 +95,7 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str
     detail: str = ""
     remedy: str = ""
+    survivor: str = ""
 
 
 def problem(code: str, detail: str = "", remedy: str = "") -> Problem:
@@ -102,7 +107,8 @@ def problem_of(error: RollcallError) -> Problem:
     """What a caller is told of an error. One that is our own fault is told without its words."""
     if TABLE[error.code].status == 500:
         return problem("internal")
-    return problem(error.code, error.message, error.remedy)
+    told = problem(error.code, error.message, error.remedy)
+    return msgspec.structs.replace(told, survivor=error.survivor_id) if isinstance(error, Merged) else told
 
 
 def problem_of_status(status: int, detail: str) -> Problem:

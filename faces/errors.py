@@ -52,6 +52,16 @@ class Conflict(RollcallError):
     code = "conflict"
 
 
+class Merged(RollcallError):
+    """The person asked for is part of another one now: `survivor_id` says whom."""
+
+    code = "merged"
+
+    def __init__(self, identity_id: str, survivor_id: str) -> None:
+        super().__init__(f"identity {identity_id!r} was merged into {survivor_id!r}", remedy=f"Ask for {survivor_id}.")
+        self.survivor_id = survivor_id
+
+
 class AmbiguousName(Conflict):
     """Several people bear this name: only an id can say which one is meant."""
 

@@ -68,13 +68,14 @@ class Encoding:
             now = self._clock()
             if work.kind is Purpose.CORRECTION:
                 self._correct(connection, work, found, now)
+                # The photo shows somebody who may not even be enrolled: it is not kept.
+                gone = discards.note(connection, [work.blob], now)
             else:
                 self._admit(connection, work, found, now)
-        if work.kind is Purpose.CORRECTION:
-            self._blobs.delete([work.blob])
+                gone = []
+        discards.carry_out(self._database, self._blobs, gone)
 
     def _correct(self, connection: Connection, work: enrollments.Work, found: Enrolled, now: datetime) -> None:
-        """The photo shows somebody who may not even be enrolled: it is not kept."""
         correction_id = correct(connection, work.identity_id or "", self._engine.model, found.encoding, now)
         enrollments.accept_correction(connection, work.id, now, correction_id=correction_id)
 

@@ -73,7 +73,7 @@ async def _hand_in(plane: Plane, identity_id: str, file: IO[bytes] | Steady, wai
 
 def _thumbnail(connection: Connection, identity_id: str, event_id: str) -> bytes:
     """The picture of an event that named this person; raises Invalid and NotFound."""
-    if events.get(connection, event_id).identity_id != identity_id:
+    if events.get(connection, event_id).identity_id not in identities.tree(connection, identity_id):
         raise Invalid("event_id: that event names somebody else", remedy="Correct the person whom the event names.")
     return events.thumbnail(connection, event_id)
 

@@ -15,6 +15,7 @@ from control_plane.api import (
     identities,
     imports,
     legacy,
+    merges,
     sites,
     webhooks,
 )
@@ -24,6 +25,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *legacy.ROUTES,
     *identities.ROUTES,
     *corrections.ROUTES,
+    *merges.ROUTES,
     *enrollments.ROUTES,
     *imports.ROUTES,
     *events.ROUTES,

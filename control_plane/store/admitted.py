@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from control_plane.store import galleries
 from control_plane.store.db import new_id
+from control_plane.store.identities import survivor
 from control_plane.store.tables import encodings, gallery_members, identities, photos
 from faces.gallery import EncodingRow, IdentityRow, row_hash
 
@@ -77,9 +78,12 @@ def members_called(connection: sa.Connection, gallery_id: str, names: Sequence[s
 
 
 def by_external_id(connection: sa.Connection, external_ids: Sequence[str]) -> dict[str, str]:
-    """The people who bear these external ids."""
-    query = sa.select(identities.c.external_id, identities.c.id).where(identities.c.external_id.in_(external_ids))
-    return {row.external_id: row.id for row in connection.execute(query)}
+    """The people who bear these external ids, themselves or by somebody merged into them."""
+    query = sa.select(identities.c.external_id, identities.c.id, identities.c.merged_into)
+    return {
+        row.external_id: survivor(connection, row.merged_into) if row.merged_into else row.id
+        for row in connection.execute(query.where(identities.c.external_id.in_(external_ids))).all()
+    }
 
 
 def galleries_of(connection: sa.Connection, identity_ids: Sequence[str]) -> set[tuple[str, str]]:

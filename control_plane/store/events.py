@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import alarms, erasures, webhooks
+from control_plane.store import alarms, erasures, identities, webhooks
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.tables import counters, edges, events, sites
 from faces.errors import NotFound
@@ -98,11 +98,17 @@ def listing(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[LoggedEvent]:
-    """Events between two positions (both excluded), by position; `since` and `until` bound the capture time."""
+    """Events between two positions (both excluded), by position; `since` and `until` bound the capture time.
+
+    Those of an identity are also those of all who were merged into one person with it.
+    """
     query = _select().where(events.c.position > after)
     if before is not None:
         query = query.where(events.c.position < before)
-    for column, value in (("site_id", site_id), ("camera", camera), ("identity_id", identity_id), ("status", status)):
+    if identity_id is not None:
+        person = identities.tree(connection, identities.survivor(connection, identity_id))
+        query = query.where(events.c.identity_id.in_(person))
+    for column, value in (("site_id", site_id), ("camera", camera), ("status", status)):
         if value is not None:
             query = query.where(events.c[column] == value)
     if since is not None:

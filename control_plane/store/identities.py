@@ -12,12 +12,13 @@ import sqlalchemy as sa
 from control_plane.store import discards, erasures, galleries, import_items
 from control_plane.store.db import new_id
 from control_plane.store.tables import deliveries, encodings, enrollments, events, gallery_members, identities, photos
-from faces.errors import AmbiguousName, Conflict, NotFound
+from faces.errors import AmbiguousName, Conflict, Merged, NotFound
 from faces.gallery import EncodingRow, IdentityRow, Key, row_hash
+from faces.wire import Position
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """An enrolled person as the API shows them."""
+    """An enrolled person as the API shows them; `merged` are the ids of those who were merged into them."""
 
     id: str
     name: str
@@ -28,6 +29,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     galleries: list[str]
     photos: int
+    merged: list[str]
 
 
 class Photo(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +76,7 @@ def update(connection: sa.Connection, identity_id: str, now: datetime, **changed
     """Change name, external_id, attributes, valid_from or valid_until; raises NotFound or Conflict."""
     held = member_of(connection, identity_id)
     galleries.lock(connection, held)
-    before = _row(connection, identity_id)
+    before = row(connection, identity_id)
     if "external_id" in changed:
         _check_external_id(connection, changed["external_id"], identity_id)
     fields = {k: v for k, v in changed.items() if k != "external_id"}
@@ -108,7 +110,7 @@ def add_encoding(connection: sa.Connection, row: EncodingRow, now: datetime, *, 
 
 
 def get(connection: sa.Connection, identity_id: str) -> Identity:
-    return _identities(connection, [_row(connection, identity_id)])[0]
+    return _identities(connection, [row(connection, identity_id)])[0]
 
 
 def by_name(connection: sa.Connection, name: str, gallery_id: str) -> str | None:
@@ -147,12 +149,15 @@ def listing(
     external_id: str | None = None,
     gallery_id: str | None = None,
 ) -> list[Identity]:
-    """Identities in id order from `after` on; `name` finds parts of names, whatever their case."""
-    query = sa.select(identities).where(identities.c.id > after).order_by(identities.c.id).limit(limit)
+    """Identities in id order from `after` on; `name` finds parts of names, whatever their case. The external id of
+    somebody who was merged into another person finds that one."""
+    query = sa.select(identities).where((identities.c.id > after) & identities.c.merged_into.is_(None))
+    query = query.order_by(identities.c.id).limit(limit)
     if name is not None:
         query = query.where(sa.func.lower(identities.c.name).contains(name.lower(), autoescape=True))
     if external_id is not None:
-        query = query.where(identities.c.external_id == external_id)
+        bearer = connection.execute(sa.select(identities.c.id).where(identities.c.external_id == external_id)).scalar()
+        query = query.where(identities.c.id == survivor(connection, bearer or ""))
     if gallery_id is not None:
         query = query.join(gallery_members).where(gallery_members.c.gallery_id == gallery_id)
     return _identities(connection, connection.execute(query).all())
@@ -160,7 +165,7 @@ def listing(
 
 def photos_of(connection: sa.Connection, identity_id: str) -> list[Photo]:
     """The accepted photos of an identity; raises NotFound if there is no such identity."""
-    _row(connection, identity_id)
+    row(connection, identity_id)
     query = sa.select(photos).where(photos.c.identity_id == identity_id).order_by(photos.c.id)
     return [
         Photo(id=r.id, identity_id=r.identity_id, quality=r.quality, created_at=r.created_at)
@@ -177,29 +182,41 @@ def photo_blob(connection: sa.Connection, identity_id: str, photo_id: str) -> st
 
 
 def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[str]:
-    """Remove a person everywhere; old events keep the id as a pseudonym, and no name or picture. What is kept of the
-    erasure (`erasures`) are ids.
+    """Remove a person everywhere, with all who were merged into them; old events keep the id as a pseudonym, and no
+    name or picture. What is kept of the erasure (`erasures`) are ids.
 
     Returns the photos' files, for `discards.carry_out` once the transaction has committed. Raises NotFound.
     """
     held = member_of(connection, identity_id)
     galleries.lock(connection, held)
-    person = _row(connection, identity_id)
+    person = row(connection, identity_id)
     templates = connection.execute(
         sa.select(encodings.c.id, encodings.c.hash).where(encodings.c.identity_id == identity_id)
     ).all()
     removals = [galleries.removal(Key("encoding", t.id), t.hash) for t in templates]
     removals.append(galleries.removal(Key("identity", identity_id), person.hash))
     positions = {g: galleries.record(connection, g, removals, now) for g in held}
-    left = galleries.ever_held(connection, Key("identity", identity_id)) - set(held)
+    everybody = tree(connection, identity_id)
+    left = {g for i in everybody for g in galleries.ever_held(connection, Key("identity", i))} - set(held)
     positions |= {g: galleries.position(connection, g) for g in left}
-    erasures.note(connection, identity_id, positions, now)
-    blobs = discards.note(connection, _blobs(connection, identity_id), now)
-    connection.execute(enrollments.delete().where(enrollments.c.identity_id == identity_id))
-    import_items.forget_person(connection, identity_id)
-    connection.execute(identities.delete().where(identities.c.id == identity_id))
-    _forget_events(connection, identity_id)
-    return blobs
+    return [blob for i in everybody for blob in _forget(connection, i, positions, now)]
+
+
+def tree(connection: sa.Connection, identity_id: str) -> list[str]:
+    """A person's id, and those of all who were merged into them, and into those."""
+    found = [identity_id]
+    for parent in found:
+        children = sa.select(identities.c.id).where(identities.c.merged_into == parent).order_by(identities.c.id)
+        found += connection.execute(children).scalars()
+    return found
+
+
+def survivor(connection: sa.Connection, identity_id: str) -> str:
+    """Whom an id means: the person that this one was merged into, and that one, as far as it goes."""
+    into = sa.select(identities.c.merged_into)
+    while parent := connection.execute(into.where(identities.c.id == identity_id)).scalar():
+        identity_id = parent
+    return identity_id
 
 
 def member_of(connection: sa.Connection, identity_id: str) -> list[str]:
@@ -213,6 +230,17 @@ def _blobs(connection: sa.Connection, identity_id: str) -> list[str]:
     return [blob for query in queries for blob in connection.execute(query).scalars() if blob is not None]
 
 
+def _forget(connection: sa.Connection, identity_id: str, positions: Mapping[str, Position], now: datetime) -> list[str]:
+    """Remove one identity, whose rows are in no gallery any more; returns the photos' files, to be discarded."""
+    erasures.note(connection, identity_id, dict(positions), now)
+    blobs = discards.note(connection, _blobs(connection, identity_id), now)
+    connection.execute(enrollments.delete().where(enrollments.c.identity_id == identity_id))
+    import_items.forget_person(connection, identity_id)
+    connection.execute(identities.delete().where(identities.c.id == identity_id))
+    _forget_events(connection, identity_id)
+    return blobs
+
+
 def _forget_events(connection: sa.Connection, identity_id: str) -> None:
     seen = events.c.identity_id == identity_id
     undelivered = sa.select(events.c.id).where(seen)
@@ -222,10 +250,13 @@ def _forget_events(connection: sa.Connection, identity_id: str) -> None:
     connection.execute(events.update().where(seen).values(name=None, thumbnail=None))
 
 
-def _row(connection: sa.Connection, identity_id: str) -> sa.Row[Any]:
+def row(connection: sa.Connection, identity_id: str) -> sa.Row[Any]:
+    """A person's row; raises NotFound, and Merged for one that is part of another person."""
     row = connection.execute(sa.select(identities).where(identities.c.id == identity_id)).one_or_none()
     if row is None:
         raise NotFound(f"there is no identity {identity_id!r}")
+    if row.merged_into is not None:
+        raise Merged(identity_id, survivor(connection, identity_id))
     return row
 
 
@@ -250,6 +281,8 @@ def _identities(connection: sa.Connection, rows: Iterable[sa.Row[Any]]) -> list[
         ).all()
     )
     members = connection.execute(sa.select(gallery_members).where(gallery_members.c.identity_id.in_(ids))).all()
+    into = sa.select(identities.c.id, identities.c.merged_into).where(identities.c.merged_into.in_(ids))
+    merged = connection.execute(into.order_by(identities.c.id)).all()
     return [
         Identity(
             id=r.id,
@@ -261,6 +294,7 @@ def _identities(connection: sa.Connection, rows: Iterable[sa.Row[Any]]) -> list[
             created_at=r.created_at,
             galleries=sorted(m.gallery_id for m in members if m.identity_id == r.id),
             photos=counts.get(r.id, 0),
+            merged=[m.id for m in merged if m.merged_into == r.id],
         )
         for r in rows
     ]

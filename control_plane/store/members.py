@@ -6,8 +6,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from control_plane.store import galleries
-from control_plane.store.tables import encodings, gallery_members, identities
+from control_plane.store import galleries, identities
+from control_plane.store.tables import encodings, gallery_members
 from faces.errors import NotFound
 from faces.gallery import Row, key
 
@@ -16,11 +16,11 @@ def join(connection: sa.Connection, gallery_id: str, identity_id: str, now: date
     """Add a person to a gallery; False if they are in it already. Raises NotFound."""
     galleries.settings(connection, gallery_id)
     galleries.lock(connection, [gallery_id])
-    rows = _rows(connection, identity_id)
+    person = rows(connection, identity_id)
     if _is_member(connection, gallery_id, identity_id):
         return False
     connection.execute(gallery_members.insert().values(gallery_id=gallery_id, identity_id=identity_id))
-    galleries.record(connection, gallery_id, [galleries.put(row) for row, _ in rows], now)
+    galleries.record(connection, gallery_id, [galleries.put(row) for row, _ in person], now)
     return True
 
 
@@ -29,9 +29,9 @@ def leave(connection: sa.Connection, gallery_id: str, identity_id: str, now: dat
     galleries.lock(connection, [gallery_id])
     if not _is_member(connection, gallery_id, identity_id):
         raise NotFound(f"identity {identity_id!r} is not in gallery {gallery_id!r}")
-    rows = _rows(connection, identity_id)
+    person = rows(connection, identity_id)
     connection.execute(gallery_members.delete().where(_membership(gallery_id, identity_id)))
-    removals = [galleries.removal(key(row), before) for row, before in reversed(rows)]
+    removals = [galleries.removal(key(row), before) for row, before in reversed(person)]
     galleries.record(connection, gallery_id, removals, now)
 
 
@@ -44,11 +44,9 @@ def _is_member(connection: sa.Connection, gallery_id: str, identity_id: str) -> 
     return found is not None
 
 
-def _rows(connection: sa.Connection, identity_id: str) -> list[tuple[Row, int]]:
-    """A person's rows with their hashes, the person first; raises NotFound."""
-    person = connection.execute(sa.select(identities).where(identities.c.id == identity_id)).one_or_none()
-    if person is None:
-        raise NotFound(f"there is no identity {identity_id!r}")
+def rows(connection: sa.Connection, identity_id: str) -> list[tuple[Row, int]]:
+    """A person's rows with their hashes, the person first; raises NotFound and Merged."""
+    person = identities.row(connection, identity_id)
     templates = sa.select(encodings).where(encodings.c.identity_id == identity_id).order_by(encodings.c.id)
-    rows: list[tuple[Row, int]] = [(galleries.identity_row(person), person.hash)]
-    return rows + [(galleries.encoding_row(t), t.hash) for t in connection.execute(templates)]
+    own: list[tuple[Row, int]] = [(galleries.identity_row(person), person.hash)]
+    return own + [(galleries.encoding_row(t), t.hash) for t in connection.execute(templates)]

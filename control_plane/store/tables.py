@@ -82,6 +82,8 @@ gallery_changes = Table(
     Index(None, "gallery_id", "row_kind", "row_id"),
 )
 
+# A person who was merged into another (`merged_into`) is kept to be taken apart again, and is in no gallery. What was
+# theirs belongs to the other person and says whose it was: `origin_id`; null: its owner's own.
 identities = Table(
     "identities",
     metadata,
@@ -92,7 +94,17 @@ identities = Table(
     Column("valid_from", UtcDateTime),
     Column("valid_until", UtcDateTime),
     Column("hash", sa.BigInteger, nullable=False),
+    Column("merged_into", Id, index=True),
     Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Where somebody merged into another person was a member; `added`: the other came into the gallery by that.
+merged_members = Table(
+    "merged_members",
+    metadata,
+    Column("identity_id", Id, ForeignKey("identities.id", ondelete="CASCADE"), primary_key=True),
+    Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), primary_key=True),
+    Column("added", Boolean, nullable=False),
 )
 
 gallery_members = Table(
@@ -108,6 +120,7 @@ photos = Table(
     metadata,
     _id(),
     Column("identity_id", Id, ForeignKey("identities.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("origin_id", Id),
     Column("blob", Text, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("quality", Json, nullable=False),
@@ -119,6 +132,7 @@ encodings = Table(
     metadata,
     _id(),
     Column("identity_id", Id, ForeignKey("identities.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("origin_id", Id),
     Column("photo_id", Id, ForeignKey("photos.id", ondelete="SET NULL")),
     Column("model", String(64), nullable=False),
     Column("data", LargeBinary, nullable=False),
@@ -194,6 +208,7 @@ enrollments = Table(
     _id(),
     Column("gallery_id", Id, ForeignKey("galleries.id", ondelete="CASCADE"), nullable=False),
     Column("identity_id", Id, index=True),
+    Column("origin_id", Id),
     Column("name", Text),
     Column("import_id", Id, ForeignKey("imports.id", ondelete="CASCADE")),
     Column("entry", Text),

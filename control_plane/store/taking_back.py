@@ -88,7 +88,8 @@ def _remove_encodings(connection: sa.Connection, photo_ids: Sequence[str], now: 
 
 def _untouched(connection: sa.Connection, identity_id: str, identity_hash: int) -> bool:
     """Whether a person is as an import made them, and has nothing left."""
-    query = sa.select(identities_table.c.hash).where(identities_table.c.id == identity_id)
+    apart = (identities_table.c.id == identity_id) & identities_table.c.merged_into.is_(None)
+    query = sa.select(identities_table.c.hash).where(apart)
     if connection.execute(query).scalar() != identity_hash:
         return False
     if len(identities.member_of(connection, identity_id)) > 1:
@@ -98,5 +99,6 @@ def _untouched(connection: sa.Connection, identity_id: str, identity_hash: int) 
         sa.select(photos.c.id).where(photos.c.identity_id == identity_id),
         sa.select(encodings.c.id).where(encodings.c.identity_id == identity_id),
         sa.select(enrollments.c.id).where(pending),
+        sa.select(identities_table.c.id).where(identities_table.c.merged_into == identity_id),
     )
     return all(connection.execute(query.limit(1)).first() is None for query in others)

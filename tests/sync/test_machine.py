@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from control_plane.store import galleries, identities, members, sites
+from control_plane.store import corrections, galleries, identities, members, merges, sites
 from edge import replica
 from edge.replica import Replica
 from faces.errors import Diverged
@@ -77,6 +77,34 @@ class Sync(RuleBasedStateMachine):
     def erase(self, whom: int, crash: bool) -> None:
         if person := self._person(whom):
             self.centre.erase(person, crash=crash)
+
+    @rule(whom=SOMEBODY)
+    def correct(self, whom: int) -> None:
+        if person := self._person(whom):
+            seed = self._next()
+            self.centre.write(lambda c: self.centre.add_encoding(c, person, seed, against=True))
+
+    @rule(whom=SOMEBODY)
+    def take_corrections_back(self, whom: int) -> None:
+        if person := self._person(whom):
+
+            def work(connection: Any) -> None:
+                for correction in corrections.listing(connection, person):
+                    corrections.remove(connection, person, correction.id, self.centre.now())
+
+            self.centre.write(work)
+
+    @rule(survivor=SOMEBODY, other=SOMEBODY, crash=CRASH)
+    def merge(self, survivor: int, other: int, crash: bool) -> None:
+        one, two = self._person(survivor), self._person(other)
+        if one and two and one != two:
+            self.centre.write(lambda c: merges.merge(c, one, two, self.centre.now()), crash=crash)
+
+    @rule(which=SOMEBODY, crash=CRASH)
+    def unmerge(self, which: int, crash: bool) -> None:
+        if pairs := self.centre.merged():
+            survivor, merged = pairs[which % len(pairs)]
+            self.centre.write(lambda c: merges.unmerge(c, survivor, merged, self.centre.now()), crash=crash)
 
     @rule(whom=SOMEBODY, gallery=st.sampled_from(GALLERIES))
     def join(self, whom: int, gallery: str) -> None:

@@ -148,26 +148,32 @@ class Centre:
         self.database.close()
 
     def people(self) -> list[str]:
-        return self.read(lambda c: list(c.execute(sa.select(people_table.c.id).order_by(people_table.c.id)).scalars()))
+        query = sa.select(people_table.c.id).where(people_table.c.merged_into.is_(None)).order_by(people_table.c.id)
+        return self.read(lambda c: list(c.execute(query).scalars()))
+
+    def merged(self) -> list[tuple[str, str]]:
+        """Everybody who was merged into somebody who is there, with that one before them."""
+        into = people_table.c.merged_into
+        query = sa.select(into, people_table.c.id).where(into.in_(self.people())).order_by(people_table.c.id)
+        return self.read(lambda c: [(row.merged_into, row.id) for row in c.execute(query)])
 
     def enroll(self, connection: Connection, gallery_ids: Sequence[str], seed: int) -> None:
         person = identities.create(connection, f"person {seed}", gallery_ids, self.now())
         self.add_encoding(connection, person, seed)
 
-    def add_encoding(self, connection: Connection, person: str, seed: int) -> None:
+    def add_encoding(self, connection: Connection, person: str, seed: int, *, against: bool = False) -> None:
         now = self.now()
-        identities.add_encoding(connection, EncodingRow(new_id(now), person, SFACE, vector(seed)), now)
+        identities.add_encoding(connection, EncodingRow(new_id(now), person, SFACE, vector(seed), against), now)
 
     def erase(self, person: str, *, crash: bool = False) -> None:
-        def work(connection: Connection) -> list[bytes]:
+        def work(connection: Connection) -> dict[str, list[bytes]]:
             of = sa.select(encodings.c.data).where(encodings.c.identity_id == person)
             data = list(connection.execute(of).scalars())
+            everybody = identities.tree(connection, person)
             identities.erase(connection, person, self.now())
-            return data
+            return dict.fromkeys(everybody, data)
 
-        data = self.write(work, crash=crash)
-        if data is not None:
-            self.erased[person] = data
+        self.erased |= self.write(work, crash=crash) or {}
 
     def forgotten(self, person: str, edge: str) -> set[str]:
         """The galleries in which the control plane says that an edge has forgotten a person; none if it was restored
