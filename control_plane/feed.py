@@ -124,8 +124,10 @@ class Feed:
             head = events.head(connection)
             fresh = before.fresh
             if head != before.head:
-                found = events.listing(connection, after=before.head, limit=FRESH_AT_MOST + 1)
-                fresh = _fresh(before.head, head, found)
+                # Positions have no gaps: how many there are is known before they are read.
+                few = 0 < head - before.head <= FRESH_AT_MOST
+                found = events.listing(connection, after=before.head, limit=FRESH_AT_MOST) if few else []
+                fresh = Fresh(before.head, head, tuple(event_message(e) for e in found)) if few else Fresh(head, head)
             return News(
                 head=head,
                 revisions=galleries.revisions(connection),
@@ -146,9 +148,3 @@ class Feed:
 def event_message(event: events.LoggedEvent) -> str:
     """An event as it is told to those who watch."""
     return msgspec.json.encode({"type": "event", **msgspec.structs.asdict(event)}).decode()
-
-
-def _fresh(after: int, upto: int, found: list[events.LoggedEvent]) -> Fresh:
-    if upto < after or len(found) > FRESH_AT_MOST:
-        return Fresh(upto, upto)
-    return Fresh(after, upto, tuple(event_message(e) for e in found))

@@ -14,15 +14,22 @@ from control_plane.config import Config
 from control_plane.dispatch import Dispatch, Job
 from control_plane.fanout import Fanout
 from control_plane.feed import Feed, News
-from control_plane.gather import Gatherer
+from control_plane.gather import Gathered, Gatherer
 from control_plane.pages import Pages
+from control_plane.store import events
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
+from control_plane.store.events import Arrival
 from control_plane.ws.links import Links
+from faces.errors import NotFound
+from faces.wire import Verdict
 
 T = TypeVar("T")
 
 THREADS = 12
+EVENTS_AT_ONCE = 500
+"""Events committed together at most, whoever sent them: other writers wait meanwhile."""
+
 SNAPSHOTS = 4
 """How many snapshots are streamed at once; each holds a connection to the database meanwhile."""
 
@@ -41,6 +48,9 @@ class Plane:
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
         self.pages = Pages()
         self.gatherer = Gatherer(self.write)
+        self.intake: Gathered[Arrival, list[Verdict]] = Gathered(
+            self.write, self._take_in, at_once=EVENTS_AT_ONCE, weight=lambda arrival: len(arrival.events)
+        )
         self._dispatch = Dispatch(config.broker_url)
         self._threads = ThreadPoolExecutor(THREADS, "store")
         # Readers have threads of their own: a slow disk holds up those who write, and nobody who only looks.
@@ -89,6 +99,9 @@ class Plane:
             self._readers.shutdown(cancel_futures=True)
             self._dispatch.close()
             self.database.close()
+
+    def _take_in(self, connection: Connection, items: list[Arrival]) -> list[list[Verdict] | NotFound]:
+        return events.take_in(connection, items, self.clock())
 
     def _read(self, work: Callable[[Connection], T]) -> T:
         with self.database.read() as connection:

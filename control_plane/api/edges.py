@@ -64,7 +64,7 @@ async def report(call: Call[None, None]) -> Response:
     def work(connection: Connection) -> None:
         now = call.plane.clock()
         check_follows(connection, call.edge, gallery_id)
-        sites.heard_of(connection, call.edge.id, now)
+        sites.heard_of(connection, [call.edge.id], now)
         sites.report(connection, call.edge.id, gallery_id, told, now)
         if told.error is not None:
             ahead = told.position.revision > galleries.position(connection, gallery_id).revision

@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 from starlette.responses import Response
 
 from control_plane.api.identities import Moment
-from control_plane.api.ingest import Received, received
+from control_plane.api.ingest import MOST_BYTES, received
 from control_plane.api.pictures import picture
 from control_plane.api.route import Call, Limit, Listing, Media, Position, Route, answer, listing
 from control_plane.api.wireform import wire, wire_answer, wire_bodies
 from control_plane.auth import EDGE, OPERATOR
 from control_plane.dispatch import DELIVER
-from control_plane.store import events, sites, webhooks
-from control_plane.store.db import Connection
-from control_plane.store.events import LoggedEvent
-from faces.events import Event, Status
-from faces.wire import Verdict, Verdicts
-
-MAX_BATCH_BYTES = 32 << 20
+from control_plane.store import events, webhooks
+from control_plane.store.events import LoggedEvent, Wanted
+from faces.events import Event, EventKind, Status
+from faces.wire import Verdicts
 
 
-class Log(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events: `site`, `edge`, `identity` and `gallery` are ids; `since` and `until` bound the time of capture."""
+
+    site: str | None = None
+    edge: str | None = None
+    camera: str | None = None
+    identity: str | None = None
+    gallery: str | None = None
+    status: Status | None = None
+    kind: EventKind | None = None
+    since: Moment | None = None
+    until: Moment | None = None
+
+    def wanted(self) -> Wanted:
+        return Wanted(
+            site_id=self.site,
+            edge_id=self.edge,
+            camera=self.camera,
+            identity_id=self.identity,
+            gallery_id=self.gallery,
+            status=self.status,
+            kind=self.kind,
+            since=self.since,
+            until=self.until,
+        )
+
+
+class Log(Filter, frozen=True, kw_only=True):
     """Events behind position `after` and before `before`, oldest first.
 
-    `order=newest` turns the order round; `next` is then the next page's `before`, else its `after`. `since` and
-    `until` bound the time of capture. A reader that has reached the end asks again after its last event's position.
+    `order=newest` turns the order round; `next` is then the next page's `before`, else its `after`. A reader that has
+    reached the end asks again after its last event's position.
     """
 
     after: Position = 0
     before: Position | None = None
     limit: Limit = 100
     order: Literal["oldest", "newest"] = "oldest"
-    site: str | None = None
-    camera: str | None = None
-    identity: str | None = None
-    status: Status | None = None
-    since: Moment | None = None
-    until: Moment | None = None
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -60,12 +78,7 @@ async def browse(call: Call[None, Log]) -> Response:
             before=asked.before,
             newest_first=asked.order == "newest",
             limit=asked.limit + 1,
-            site_id=asked.site,
-            camera=asked.camera,
-            identity_id=asked.identity,
-            status=asked.status,
-            since=asked.since,
-            until=asked.until,
+            wanted=asked.wanted(),
         )
     )
     return listing(found, asked.limit, lambda e: str(e.position))
@@ -85,22 +98,14 @@ async def thumbnail(call: Call[None, None]) -> Response:
 
 async def ingest(call: Call[None, None]) -> Response:
     """Append events; a verdict for each."""
-    data, media_type = await call.request.body(), call.media_type
-    batch = await call.plane.run(lambda: received(data, media_type))
-    verdicts, due = await call.plane.write(lambda c: _append(c, batch, call))
-    call.plane.nudge(DELIVER, *due)
-    return wire_answer(call, Verdicts(verdicts, call.plane.clock()))
-
-
-def _append(connection: Connection, batch: Received, call: Call[Any, Any]) -> tuple[list[Verdict], list[str]]:
-    """Store what could be read; returns a verdict for each event, in order, and the deliveries to be made."""
-    now = call.plane.clock()
-    site_id = sites.site_of(connection, call.edge.id)
-    sites.heard_of(connection, call.edge.id, now)
-    verdicts = events.append(connection, batch.events, site_id=site_id, edge_id=call.edge.id, now=now)
-    stored = [v.id for v in verdicts if v.outcome == "stored"]
-    due = webhooks.pending_of(connection, stored) if call.plane.sends_jobs else []
-    return batch.merged(verdicts), due
+    plane, data, kind = call.plane, await call.request.body(), call.media_type
+    coding = call.request.headers.get("content-encoding", "").strip().lower()
+    batch = await plane.run(lambda: received(data, kind, coding))
+    verdicts = [v for arrival in batch.arrivals(call.edge.id) for v in await plane.intake.add(arrival)]
+    if plane.sends_jobs:
+        stored = [v.id for v in verdicts if v.outcome == "stored"]
+        plane.nudge(DELIVER, *await plane.read(lambda c: webhooks.pending_of(c, stored)))
+    return wire_answer(call, Verdicts(batch.merged(verdicts), plane.clock()))
 
 
 ROUTES = (
@@ -112,7 +117,7 @@ ROUTES = (
         EDGE,
         {200: wire(Verdicts)},
         reads=wire_bodies(Batch),
-        limit=lambda _: MAX_BATCH_BYTES,
+        limit=lambda _: MOST_BYTES,
     ),
     Route("GET", "/v1/events/{id}", show, OPERATOR, {200: LoggedEvent}),
     Route("GET", "/v1/events/{id}/thumbnail", thumbnail, OPERATOR, {200: Media(("image/jpeg",))}),

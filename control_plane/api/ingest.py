@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,15 @@ import msgspec
 
 from control_plane.api.route import JSON, decoded, plain
 from control_plane.api.wireform import unreadable
+from control_plane.plane import EVENTS_AT_ONCE
 from control_plane.problems import TooLarge
+from control_plane.store.events import Arrival, body_hash
 from faces.errors import Invalid
 from faces.events import Event, EventKind, Status
 from faces.wire import MSGPACK, EventBatch, Verdict, decode
 
 MOST_EVENTS = 10_000
+MOST_BYTES = 32 << 20
 MOST_THUMBNAIL_BYTES = 1 << 16
 LONGEST_TEXT = 200
 LONGEST_ID = 64
@@ -31,7 +35,21 @@ class Received:
     """A batch as it came: the events that could be read, and the verdicts on the others by their place in it."""
 
     events: Sequence[Event]
+    hashes: Sequence[bytes]
     refused: dict[int, Verdict]
+    clock_offset_s: float | None
+
+    def arrivals(self, edge_id: str) -> list[Arrival]:
+        """The events that could be read, in parts that are committed one after the other."""
+        return [
+            Arrival(
+                edge_id=edge_id,
+                events=self.events[start : start + EVENTS_AT_ONCE],
+                hashes=self.hashes[start : start + EVENTS_AT_ONCE],
+                clock_offset_s=self.clock_offset_s,
+            )
+            for start in range(0, len(self.events), EVENTS_AT_ONCE) or (0,)
+        ]
 
     def merged(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
         """The verdicts on all events, in the batch's order, from those on the ones that could be read."""
@@ -46,11 +64,13 @@ class _Named(msgspec.Struct):
     id: Any = None
 
 
-def received(data: bytes, media_type: str) -> Received:
+def received(data: bytes, media_type: str, coding: str = "") -> Received:
     """A batch from its bytes; raises Invalid if it is none, TooLarge if it is too long, Unsupported."""
     read = _READERS.get(media_type)
-    if read is None:
-        raise unreadable(media_type)
+    if read is None or coding not in ("", "identity", "gzip"):
+        raise unreadable(f"{coding} {media_type}".strip())
+    if coding == "gzip":
+        data = unzipped(data)
     batch: EventBatch = read(data, EventBatch)
     if len(batch.events) > MOST_EVENTS:
         raise TooLarge(f"a batch has at most {MOST_EVENTS} events", remedy="Send fewer at once.")
@@ -61,7 +81,25 @@ def received(data: bytes, media_type: str) -> Received:
             events.append(_checked(read(raw, Event)))
         except Invalid as error:
             refused[place] = Verdict(_id_of(read, raw), "refused", error.message)
-    return Received(events, refused)
+    return Received(events, [body_hash(e) for e in events], refused, _offset(batch.clock_offset_s))
+
+
+def _offset(clock_offset_s: float | None) -> float | None:
+    return clock_offset_s if clock_offset_s is not None and math.isfinite(clock_offset_s) else None
+
+
+def unzipped(data: bytes) -> bytes:
+    """A gzip body as it was; raises Invalid for what is none, TooLarge for what would be larger than a body may be."""
+    unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        whole = unzip.decompress(data, MOST_BYTES)
+    except zlib.error as error:
+        raise Invalid(f"the body is not gzip: {error}") from error
+    if unzip.unconsumed_tail:
+        raise TooLarge(f"the body is larger than {MOST_BYTES} bytes when unpacked", remedy="Send fewer at once.")
+    if not unzip.eof or unzip.unused_data:
+        raise Invalid("the body is not one whole gzip")
+    return whole
 
 
 def _id_of(read: Any, raw: msgspec.Raw) -> str:

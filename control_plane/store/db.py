@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import Connection as Connection
 from sqlalchemy.engine import make_url
@@ -58,8 +60,8 @@ class Database:
             yield
         except sa.exc.IntegrityError as error:
             raise Conflict("another request has just stored something that this one contradicts") from error
-        except sa.exc.OperationalError as error:
-            reason = str(error.orig).splitlines()[0]
+        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+            reason = str(getattr(error, "orig", error)).partition("\n")[0]
             raise Unavailable(f"the database does not answer: {reason}", remedy="Try again in a moment.") from error
 
     def truncate_wal(self) -> None:
@@ -70,6 +72,26 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows that name the same columns, by the quickest way the database has: on Postgres by COPY."""
+    if not rows:
+        return
+    names = list(rows[0])
+    columns = [_processed(table.c[name].type, connection.dialect, [row[name] for row in rows]) for name in names]
+    listed = ", ".join(names)
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(names))
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({listed}) VALUES ({marks})", list(zip(*columns, strict=True))
+        )
+        return
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({listed}) FROM STDIN") as copy:
+        for row in zip(*columns, strict=True):
+            copy.write_row(row)
 
 
 def new_id(now: datetime) -> str:
@@ -100,6 +122,16 @@ class UtcDateTime(sa.types.TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _processed(kind: sa.types.TypeEngine[Any], dialect: sa.Dialect, values: list[Any]) -> list[Any]:
+    """A column's values as its type hands them to the driver; those that repeat, as times do, are processed once."""
+    process = kind.dialect_impl(dialect).bind_processor(dialect)
+    if process is None:
+        return values
+    if isinstance(kind, UtcDateTime):
+        process = cache(process)
+    return [process(value) for value in values]
 
 
 def _checked(url: str) -> sa.URL:

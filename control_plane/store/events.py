@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 
 from control_plane.store import alarms, erasures, identities, webhooks
+from control_plane.store import sites as sites_store
 from control_plane.store.alarms import AlarmKind
-from control_plane.store.tables import counters, edges, events, sites
+from control_plane.store.db import insert_rows
+from control_plane.store.tables import counters, edges, events, past_events, sites, thumbnails
 from faces.errors import NotFound
 from faces.events import Event, EventKind, Status
 from faces.gallery import Kind
@@ -23,7 +25,11 @@ ID_REUSED = "id_reused"
 
 
 class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event as the API shows it: where it stands in the log, and where it came from."""
+    """An event as the API shows it: where it stands in the log, and where it came from.
+
+    `captured_at` is by the edge's clock, which was `clock_offset_s` ahead of ours when it was sent (null: not known);
+    `arrived_at` is by ours.
+    """
 
     position: int
     id: str
@@ -35,6 +41,7 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     camera: str
     captured_at: datetime
     arrived_at: datetime
+    clock_offset_s: float | None
     track: int | None
     status: Status | None
     identity_id: str | None
@@ -52,30 +59,109 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     thumbnail: bool
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are asked for; None asks nothing. `since` and `until` (excluded) bound the time of capture.
+
+    Those of an identity are also those of all who were merged into one person with it.
+    """
+
+    site_id: str | None = None
+    edge_id: str | None = None
+    camera: str | None = None
+    identity_id: str | None = None
+    gallery_id: str | None = None
+    status: Status | None = None
+    kind: EventKind | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def terms(self, connection: sa.Connection) -> Iterator[sa.ColumnElement[bool]]:
+        for name in ("site_id", "edge_id", "camera", "gallery_id", "status", "kind"):
+            if (value := getattr(self, name)) is not None:
+                yield events.c[name] == value
+        if self.identity_id is not None:
+            person = identities.tree(connection, identities.survivor(connection, self.identity_id))
+            yield events.c.identity_id.in_(person)
+        if self.since is not None:
+            yield events.c.captured_at >= self.since
+        if self.until is not None:
+            yield events.c.captured_at < self.until
+
+
+EVERYTHING = Wanted()
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """Events that one edge has sent at once, with the hash of each (`body_hash`)."""
+
+    edge_id: str
+    events: Sequence[Event]
+    hashes: Sequence[bytes]
+    clock_offset_s: float | None = None
+
+
+class _New(NamedTuple):
+    """An event that is not in the log yet, and where it came from."""
+
+    event: Event
+    body_hash: bytes
+    site_id: str
+    arrival: Arrival
+
+
+def take_in(connection: sa.Connection, arrivals: Sequence[Arrival], now: datetime) -> list[list[Verdict] | NotFound]:
+    """Store what several edges have sent, in one transaction; for each either a verdict for every event, in order, or
+    NotFound where the edge has never introduced itself.
+
+    Events that are new come with their webhook deliveries and alarms. What arrives late of somebody erased meanwhile
+    is kept like their old events: without name and picture.
+    """
+    places = sites_store.heard_of(connection, [a.edge_id for a in arrivals], now)
+    known = [a for a in arrivals if a.edge_id in places]
+    verdicts = iter(_store(connection, known, places, now))
+    return [next(verdicts) if a.edge_id in places else sites_store.unknown_edge(a.edge_id) for a in arrivals]
+
+
 def append(
     connection: sa.Connection, received: Sequence[Event], *, site_id: str, edge_id: str, now: datetime
 ) -> list[Verdict]:
-    """Store the events that are new, with their webhook deliveries and alarms; returns a verdict for each, in order.
+    """Store what one edge of a site has sent; otherwise as `take_in`."""
+    arrival = Arrival(edge_id=edge_id, events=received, hashes=[body_hash(e) for e in received])
+    return _store(connection, [arrival], {edge_id: site_id}, now)[0]
 
-    What arrives late of somebody erased meanwhile is kept like their old events: without name and picture.
-    """
-    known = _body_hashes(connection, [str(e.id) for e in received])
-    fresh: dict[str, Event] = {}
-    verdicts = []
-    for event in received:
-        event_id = str(event.id)
-        if event_id in known:
-            verdicts.append(_repeat(event, known[event_id]))
-        elif event_id in fresh:
-            verdicts.append(_repeat(event, _body_hash(fresh[event_id])))
-        else:
-            fresh[event_id] = event
-            verdicts.append(Verdict(event_id, "stored"))
+
+def _store(
+    connection: sa.Connection, arrivals: Sequence[Arrival], places: Mapping[str, str], now: datetime
+) -> list[list[Verdict]]:
+    # Whoever appends holds the counter from here on: no other can store one of these ids in between.
+    last = connection.execute(sa.select(counters.c.value).where(counters.c.name == LOG).with_for_update()).scalar_one()
+    known = _body_hashes(connection, [str(e.id) for a in arrivals for e in a.events])
+    fresh: list[_New] = []
+    verdicts = [_verdicts(a, places[a.edge_id], known, fresh) for a in arrivals]
     if fresh:
-        stored = _forgetful(connection, list(fresh.values()))
-        _insert(connection, stored, [_body_hash(e) for e in fresh.values()], site_id, edge_id, now)
-        webhooks.enqueue(connection, [e for e in stored if e.name or not e.identity_id], now)
-    _sound(connection, list(fresh.values()), verdicts, site_id, edge_id, now)
+        fresh = _forgetful(connection, fresh)
+        connection.execute(counters.update().where(counters.c.name == LOG).values(value=last + len(fresh)))
+        _insert(connection, fresh, last + 1, now)
+        webhooks.enqueue(connection, [n.event for n in fresh if n.event.name or not n.event.identity_id], now)
+    _sound(connection, fresh, now)
+    for arrival, told in zip(arrivals, verdicts, strict=True):
+        _sound_reuse(connection, arrival.edge_id, places[arrival.edge_id], told, now)
+    return verdicts
+
+
+def _verdicts(arrival: Arrival, site_id: str, known: dict[str, bytes], fresh: list[_New]) -> list[Verdict]:
+    """A verdict for each event; the new ones become known and are added to `fresh`."""
+    verdicts = []
+    for event, body_hash in zip(arrival.events, arrival.hashes, strict=True):
+        event_id = str(event.id)
+        if event_id not in known:
+            known[event_id] = body_hash
+            fresh.append(_New(event, body_hash, site_id, arrival))
+            verdicts.append(Verdict(event_id, "stored"))
+        elif known[event_id] == body_hash:
+            verdicts.append(Verdict(event_id, "known"))
+        else:
+            verdicts.append(Verdict(event_id, "refused", ID_REUSED))
     return verdicts
 
 
@@ -91,32 +177,26 @@ def listing(
     before: int | None = None,
     newest_first: bool = False,
     limit: int = 100,
-    site_id: str | None = None,
-    camera: str | None = None,
-    identity_id: str | None = None,
-    status: Status | None = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    wanted: Wanted = EVERYTHING,
 ) -> list[LoggedEvent]:
-    """Events between two positions (both excluded), by position; `since` and `until` bound the capture time.
+    """Events between two positions (both excluded), by position."""
+    query = page(connection, wanted, after=after, before=before, newest_first=newest_first)
+    return [_logged(r) for r in connection.execute(query.limit(limit))]
 
-    Those of an identity are also those of all who were merged into one person with it.
-    """
-    query = _select().where(events.c.position > after)
+
+def page(
+    connection: sa.Connection,
+    wanted: Wanted,
+    *,
+    after: int = 0,
+    before: int | None = None,
+    newest_first: bool = False,
+) -> sa.Select[Any]:
+    """The query of `listing`."""
+    query = _select().where(events.c.position > after, *wanted.terms(connection))
     if before is not None:
         query = query.where(events.c.position < before)
-    if identity_id is not None:
-        person = identities.tree(connection, identities.survivor(connection, identity_id))
-        query = query.where(events.c.identity_id.in_(person))
-    for column, value in (("site_id", site_id), ("camera", camera), ("status", status)):
-        if value is not None:
-            query = query.where(events.c[column] == value)
-    if since is not None:
-        query = query.where(events.c.captured_at >= since)
-    if until is not None:
-        query = query.where(events.c.captured_at < until)
-    order = events.c.position.desc() if newest_first else events.c.position
-    return [_logged(r) for r in connection.execute(query.order_by(order).limit(limit))]
+    return query.order_by(events.c.position.desc() if newest_first else events.c.position)
 
 
 def get(connection: sa.Connection, event_id: str) -> LoggedEvent:
@@ -128,54 +208,59 @@ def get(connection: sa.Connection, event_id: str) -> LoggedEvent:
 
 def thumbnail(connection: sa.Connection, event_id: str) -> bytes:
     """The small JPEG of an event's face; raises NotFound if there is none."""
-    picture = connection.execute(sa.select(events.c.thumbnail).where(events.c.id == event_id)).scalar()
+    query = sa.select(thumbnails.c.data).join(events).where(events.c.id == event_id)
+    picture = connection.execute(query).scalar()
     if picture is None:
         raise NotFound(f"event {event_id!r} has no thumbnail")
     return bytes(picture)
 
 
-def _repeat(event: Event, stored: bytes) -> Verdict:
-    if _body_hash(event) == stored:
-        return Verdict(str(event.id), "known")
-    return Verdict(str(event.id), "refused", ID_REUSED)
+def body_hash(event: Event) -> bytes:
+    """What tells a repeat from another event under the same id: a hash of all that is said in it.
+
+    Of what is said alone, not of what is left empty: a field that a later version adds changes no hash.
+    """
+    told = {name: value for name in Event.__struct_fields__ if (value := getattr(event, name)) not in _EMPTY}
+    return blake2b(_ENCODER.encode(told), digest_size=16).digest()
 
 
-def _body_hash(event: Event) -> bytes:
-    return blake2b(msgspec.msgpack.encode(event), digest_size=16).digest()
+_EMPTY = (None, msgspec.UNSET)
+_ENCODER = msgspec.msgpack.Encoder(order="sorted")
 
 
 def _body_hashes(connection: sa.Connection, ids: list[str]) -> dict[str, bytes]:
-    query = sa.select(events.c.id, events.c.body_hash).where(events.c.id.in_(ids))
-    return dict(connection.execute(query).all())
+    queries = [sa.select(t.c.id, t.c.body_hash).where(t.c.id.in_(ids)) for t in (events, past_events)]
+    return {key: bytes(found) for query in queries for key, found in connection.execute(query)}
 
 
-def _forgetful(connection: sa.Connection, fresh: list[Event]) -> list[Event]:
-    gone = erasures.among(connection, [e.identity_id for e in fresh if e.identity_id])
-    return [msgspec.structs.replace(e, name=None, thumbnail=None) if e.identity_id in gone else e for e in fresh]
+def _forgetful(connection: sa.Connection, fresh: list[_New]) -> list[_New]:
+    gone = erasures.among(connection, [n.event.identity_id for n in fresh if n.event.identity_id])
+    return [
+        n._replace(event=msgspec.structs.replace(n.event, name=None, thumbnail=None))
+        if n.event.identity_id in gone
+        else n
+        for n in fresh
+    ]
 
 
-def _sound(
-    connection: sa.Connection,
-    fresh: list[Event],
-    verdicts: list[Verdict],
-    site_id: str,
-    edge_id: str,
-    now: datetime,
-) -> None:
+def _sound(connection: sa.Connection, fresh: list[_New], now: datetime) -> None:
     """Raise the alarms that events give rise to."""
-    for event in fresh:
+    for event, _, site_id, arrival in fresh:
         if event.reason == Kind.DENY:
             alarms.sound(
                 connection,
                 AlarmKind.DENIED_PERSON,
-                f"{edge_id} {event.camera} {event.identity_id}",
+                f"{arrival.edge_id} {event.camera} {event.identity_id}",
                 f"somebody on a deny list stands before camera {event.camera!r}",
                 now,
                 site_id=site_id,
-                edge_id=edge_id,
+                edge_id=arrival.edge_id,
                 gallery_id=event.gallery_id,
                 event_id=str(event.id),
             )
+
+
+def _sound_reuse(connection: sa.Connection, edge_id: str, site_id: str, verdicts: list[Verdict], now: datetime) -> None:
     for verdict in verdicts:
         if verdict.reason == ID_REUSED:
             alarms.sound(
@@ -190,38 +275,43 @@ def _sound(
             )
 
 
-def _insert(
-    connection: sa.Connection, fresh: list[Event], hashes: list[bytes], site_id: str, edge_id: str, now: datetime
-) -> None:
-    bump = counters.update().where(counters.c.name == LOG).values(value=counters.c.value + len(fresh))
-    last = connection.execute(bump.returning(counters.c.value)).scalar_one()
-    connection.execute(
-        events.insert(),
-        [
-            {
-                **msgspec.structs.asdict(event),
-                "id": str(event.id),
-                "dropped": event.dropped or None,
-                "position": position,
-                "body_hash": body_hash,
-                "site_id": site_id,
-                "edge_id": edge_id,
-                "arrived_at": now,
-            }
-            for position, (event, body_hash) in enumerate(zip(fresh, hashes, strict=True), start=last - len(fresh) + 1)
-        ],
+def _insert(connection: sa.Connection, fresh: list[_New], first: int, now: datetime) -> None:
+    placed = list(enumerate(fresh, start=first))
+    insert_rows(connection, events, [_event_row(position, new, now) for position, new in placed])
+    insert_rows(
+        connection,
+        thumbnails,
+        [{"position": p, "data": new.event.thumbnail} for p, new in placed if new.event.thumbnail is not None],
     )
 
 
+def _event_row(position: int, new: _New, now: datetime) -> dict[str, Any]:
+    told = {name: getattr(new.event, name) for name in _TOLD}
+    return told | {
+        "position": position,
+        "id": str(new.event.id),
+        "dropped": new.event.dropped or None,
+        "body_hash": new.body_hash,
+        "site_id": new.site_id,
+        "edge_id": new.arrival.edge_id,
+        "arrived_at": now,
+        "clock_offset_s": new.arrival.clock_offset_s,
+    }
+
+
+_TOLD = [name for name in Event.__struct_fields__ if name not in ("id", "thumbnail")]
+
+
 def _select() -> sa.Select[Any]:
-    columns = [c for c in events.c if c.name not in ("thumbnail", "body_hash")]
     return sa.select(
-        *columns,
-        events.c.thumbnail.is_not(None).label("thumbnail"),
+        *(c for c in events.c if c.name != "body_hash"),
+        thumbnails.c.position.is_not(None).label("thumbnail"),
         sites.c.name.label("site"),
         edges.c.name.label("edge"),
     ).select_from(
-        events.outerjoin(sites, sites.c.id == events.c.site_id).outerjoin(edges, edges.c.id == events.c.edge_id)
+        events.outerjoin(thumbnails)
+        .outerjoin(sites, sites.c.id == events.c.site_id)
+        .outerjoin(edges, edges.c.id == events.c.edge_id)
     )
 
 

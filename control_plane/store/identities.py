@@ -11,7 +11,16 @@ import sqlalchemy as sa
 
 from control_plane.store import discards, erasures, galleries, import_items
 from control_plane.store.db import new_id
-from control_plane.store.tables import deliveries, encodings, enrollments, events, gallery_members, identities, photos
+from control_plane.store.tables import (
+    deliveries,
+    encodings,
+    enrollments,
+    events,
+    gallery_members,
+    identities,
+    photos,
+    thumbnails,
+)
 from faces.errors import AmbiguousName, Conflict, Merged, NotFound
 from faces.gallery import EncodingRow, IdentityRow, Key, row_hash
 from faces.wire import Position
@@ -247,7 +256,9 @@ def _forget_events(connection: sa.Connection, identity_id: str) -> None:
     connection.execute(
         deliveries.delete().where((deliveries.c.state == "pending") & deliveries.c.event_id.in_(undelivered))
     )
-    connection.execute(events.update().where(seen).values(name=None, thumbnail=None))
+    positions = sa.select(events.c.position).where(seen)
+    connection.execute(thumbnails.delete().where(thumbnails.c.position.in_(positions)))
+    connection.execute(events.update().where(seen).values(name=None))
 
 
 def row(connection: sa.Connection, identity_id: str) -> sa.Row[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -139,8 +140,13 @@ def site_of(connection: sa.Connection, edge_id: str) -> str:
     """The site of a known edge; raises NotFound."""
     site_id = connection.execute(sa.select(edges.c.site_id).where(edges.c.id == edge_id)).scalar()
     if site_id is None:
-        raise NotFound(f"there is no edge {edge_id!r}", remedy="The edge introduces itself with PUT /v1/edges/{id}.")
+        raise unknown_edge(edge_id)
     return str(site_id)
+
+
+def unknown_edge(edge_id: str) -> NotFound:
+    """What an edge is told that has never introduced itself."""
+    return NotFound(f"there is no edge {edge_id!r}", remedy="The edge introduces itself with PUT /v1/edges/{id}.")
 
 
 def places(connection: sa.Connection) -> dict[str, str]:
@@ -148,8 +154,12 @@ def places(connection: sa.Connection) -> dict[str, str]:
     return dict(connection.execute(sa.select(edges.c.id, edges.c.site_id)).all())
 
 
-def heard_of(connection: sa.Connection, edge_id: str, now: datetime) -> None:
-    connection.execute(edges.update().where(edges.c.id == edge_id).values(last_seen_at=now))
+def heard_of(connection: sa.Connection, edge_ids: Sequence[str], now: datetime) -> dict[str, str]:
+    """Note that these edges were heard of just now; returns the site of each that is known."""
+    # Whoever holds an edge's row has just heard of it too; to wait for several of them could lead to a deadlock.
+    free = sa.select(edges.c.id).where(edges.c.id.in_(edge_ids)).with_for_update(skip_locked=True)
+    connection.execute(edges.update().where(edges.c.id.in_(free)).values(last_seen_at=now))
+    return dict(connection.execute(sa.select(edges.c.id, edges.c.site_id).where(edges.c.id.in_(edge_ids))).all())
 
 
 def report(connection: sa.Connection, edge_id: str, gallery_id: str, told: Report, now: datetime) -> None:

@@ -277,9 +277,10 @@ events = Table(
     Column("camera", Text, nullable=False),
     Column("captured_at", UtcDateTime, nullable=False),
     Column("arrived_at", UtcDateTime, nullable=False),
+    Column("clock_offset_s", Float),
     Column("track", Big),
     Column("status", String(16)),
-    Column("identity_id", Id, index=True),
+    Column("identity_id", Id),
     Column("name", Text),
     Column("distance", Float),
     Column("runner_up_distance", Float),
@@ -290,8 +291,29 @@ events = Table(
     Column("gallery_revision", Big),
     Column("threshold", Float),
     Column("reason", Text),
-    Column("thumbnail", LargeBinary),
     Column("dropped", Json),
+    # SQLite's indexes hold the position anyway; on Postgres it keeps a filtered page in the log's order.
+    Index(None, "site_id", "position"),
+    Index(None, "site_id", "captured_at"),
+    Index(None, "identity_id", "position"),
+    Index(None, "camera", "position"),
+    Index(None, "kind", "position"),
+)
+
+# A table of their own, so that reading the log never reads pictures, and they can go before their events.
+thumbnails = Table(
+    "thumbnails",
+    metadata,
+    Column("position", Big, ForeignKey("events.position", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+# Events that are no longer kept: a repeat of one is known, and told to nobody again.
+past_events = Table(
+    "past_events",
+    metadata,
+    _id(),
+    Column("body_hash", LargeBinary, nullable=False),
 )
 
 # `statuses` lists the decisions told; an empty list means all events.

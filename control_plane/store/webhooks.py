@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store.db import new_id
+from control_plane.store.db import insert_rows, new_id
 from control_plane.store.tables import deliveries, webhooks
 from faces.errors import NotFound
 from faces.events import Event, Status
@@ -102,8 +102,7 @@ def enqueue(connection: sa.Connection, events: Sequence[Event], now: datetime) -
         for hook in hooks
         if event.status in hook.statuses
     ]
-    if rows:
-        connection.execute(deliveries.insert(), rows)
+    insert_rows(connection, deliveries, rows)
 
 
 def pending_of(connection: sa.Connection, event_ids: Sequence[str]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from control_plane.gather import AT_ONCE, Gatherer
+from control_plane.gather import AT_ONCE, Gathered, Gatherer
 from control_plane.store.db import Connection, Database
 from control_plane.store.tables import counters
 from faces.errors import Invalid, RollcallError
@@ -92,3 +92,18 @@ def test_who_no_longer_waits_holds_up_nobody(sqlite: Database) -> None:
 
     asyncio.run(run())
     assert names(sqlite) == {"n1", "n2"}
+
+
+def test_what_weighs_more_than_a_commit_may_goes_alone_and_in_order(sqlite: Database) -> None:
+    commits: list[list[int]] = []
+
+    def together(_: Connection, items: list[int]) -> list[int]:
+        commits.append(items)
+        return [2 * item for item in items]
+
+    async def run() -> list[int]:
+        gathered: Gathered[int, int] = Gathered(Writer(sqlite).write, together, at_once=10, weight=lambda n: n)
+        return await asyncio.gather(*(gathered.add(n) for n in (4, 5, 2, 30, 1)))
+
+    assert asyncio.run(run()) == [8, 10, 4, 60, 2]
+    assert commits == [[4, 5], [2], [30], [1]]

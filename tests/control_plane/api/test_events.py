@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import threading
 from datetime import UTC, datetime, timedelta
@@ -174,6 +175,29 @@ def test_a_batch_may_be_json_and_be_answered_in_json(server: Any, event: Any, jp
 )
 def test_a_body_that_is_no_batch_is_refused(server: Any, body: bytes, kind: str, status: int) -> None:
     response = server.edge().call("POST", "/v1/events", body, headers={"Content-Type": kind})
+    assert response.status_code == status
+
+
+def test_a_batch_may_be_gzip_and_says_how_far_the_edges_clock_is_ahead(server: Any, event: Any) -> None:
+    edge, made = server.edge(), event()
+    batch = gzip.compress(wire.encode(wire.EventBatch([msgspec.Raw(wire.encode(made))], clock_offset_s=-1.5)))
+    response = edge.call("POST", "/v1/events", batch, headers={"Content-Encoding": "gzip"})
+    assert outcomes(wire.decode(response.content, wire.Verdicts).verdicts) == ["stored"]
+    assert server.get(f"/v1/events/{made.id}").json()["clock_offset_s"] == -1.5
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "status"),
+    [
+        (b"no gzip", "gzip", 400),
+        (gzip.compress(b"x" * 1000)[:-9], "gzip", 400),
+        (gzip.compress(b"\x81\xa6events\x90") + b"more", "gzip", 400),
+        (gzip.compress(bytes((32 << 20) + 1)), "gzip", 413),
+        (b"\x81\xa6events\x90", "br", 415),
+    ],
+)
+def test_a_body_that_cannot_be_unpacked_is_refused(server: Any, body: bytes, coding: str, status: int) -> None:
+    response = server.edge().call("POST", "/v1/events", body, headers={"Content-Encoding": coding})
     assert response.status_code == status
 
 

@@ -1,0 +1,136 @@
+"""How fast events are taken in, a backlog drains, and receivers are told.
+
+`python -m bench.events --json`: a real control plane's process over HTTP, once on SQLite and once on Postgres
+(BENCH_POSTGRES_URL). Batches of 100 events, every fifth with a thumbnail of 6 kB, and two webhooks that want them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import requests
+
+from bench.imports import postgres
+from bench.machine import describe
+from control_plane.store.db import utcnow
+from faces import wire
+from faces.events import Event, Status, uuid7
+from rollcall.supervisor import Process, Supervisor
+from rollcall.up import HOST, Place, free_port
+
+BATCH = 100
+SENDERS = 4
+EVENTS = 30_000
+THUMBNAIL = os.urandom(6 << 10)
+RECEIVERS = ("https://gate.example/one", "https://payroll.example/two")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        figures = {**describe(), "load_before": round(load, 1), **measure(Path(folder))}
+    print(json.dumps(figures, indent=2) if arguments.json else "\n".join(f"{k}: {v}" for k, v in figures.items()))
+
+
+def measure(folder: Path, events: int = EVENTS) -> dict[str, Any]:
+    with centre(folder / "sqlite") as place:
+        sqlite = ingest_rate(place, events)
+    with postgres() as url, centre(folder / "postgres", DATABASE_URL=url) as place:
+        production = ingest_rate(place, events)
+    return {"ingest_per_s_sqlite": round(sqlite), "ingest_per_s_postgres": round(production)}
+
+
+@contextmanager
+def centre(folder: Path, **settings: str) -> Iterator[Place]:
+    """A control plane's process with two webhooks and one edge."""
+    place = Place(data=folder, port=free_port(), stream_port=0)
+    environment = {"DATA_DIR": str(folder), "HOST": HOST, "PORT": str(place.port), "STREAM_PORT": "0", **settings}
+    with Supervisor(logs=folder / "logs") as supervisor:
+        supervisor.start(Process("control plane", "control_plane", environment))
+        supervisor.wait_ready(f"{place.url}/readyz")
+        for url in RECEIVERS:
+            told = requests.post(
+                f"{place.url}/v1/webhooks", json={"url": url, "statuses": ["PASS", "REJECT"]}, timeout=9
+            )
+            told.raise_for_status()
+        yield place
+
+
+def event(number: int) -> Event:
+    """The n-th event of a busy site: every fourth a stranger, every fifth with a picture."""
+    now = utcnow() + timedelta(milliseconds=number)
+    known = number % 4 != 0
+    return Event(
+        id=uuid7(now, os.urandom(10)),
+        camera=f"door {number % 4}",
+        captured_at=now,
+        track=number,
+        status=Status.PASS if known else Status.REJECT,
+        identity_id=str(uuid4()) if known else None,
+        name=f"Person {number % 1000}" if known else None,
+        distance=0.3,
+        runner_up_distance=0.8,
+        box=(100, 100, 180, 180),
+        picture=(1280, 720),
+        engine="sface",
+        gallery_id="default",
+        gallery_revision=number,
+        threshold=0.45,
+        thumbnail=THUMBNAIL if number % 5 == 0 else None,
+    )
+
+
+def ingest_rate(place: Place, events: int) -> float:
+    """Acknowledged events a second, sent by a few edges at once."""
+    bodies: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    for start in range(0, events, BATCH):
+        raws = [msgspec.Raw(wire.encode(event(n))) for n in range(start, start + BATCH)]
+        bodies.put(wire.encode(wire.EventBatch(raws)))
+    stored: list[int] = []
+    senders = [threading.Thread(target=_send, args=(place, bodies, stored)) for _ in range(SENDERS)]
+    began = time.perf_counter()
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    took = time.perf_counter() - began
+    if sum(stored) != events:
+        raise RuntimeError(f"{sum(stored)} of {events} events were stored")
+    return events / took
+
+
+def _send(place: Place, bodies: queue.SimpleQueue[bytes], stored: list[int]) -> None:
+    with requests.Session() as session:
+        edge = str(uuid4())
+        session.headers.update({wire.EDGE_HEADER: edge, wire.WIRE_HEADER: str(wire.WIRE), "Content-Type": wire.MSGPACK})
+        hello = wire.Hello(name="bench", version="1", engine="sface", cameras=["door 0"])
+        session.put(f"{place.url}/v1/edges/{edge}", data=wire.encode(hello), timeout=30).raise_for_status()
+        while not bodies.empty():
+            try:
+                body = bodies.get_nowait()
+            except queue.Empty:
+                return
+            response = session.post(f"{place.url}/v1/events", data=body, timeout=60)
+            response.raise_for_status()
+            verdicts = wire.decode(response.content, wire.Verdicts).verdicts
+            stored.append(sum(v.outcome == "stored" for v in verdicts))
+
+
+if __name__ == "__main__":
+    main()
