@@ -202,9 +202,9 @@ def test_events_of_both_are_found_under_either_also_those_that_arrive_late(datab
         append(connection, event(1, identity_id=ann), event(2, identity_id=anna))
         merges.merge(connection, ann, anna, NOW)
         append(connection, event(3, identity_id=anna))
-        assert [len(events.listing(connection, identity_id=i)) for i in (ann, anna)] == [3, 3]
+        assert [len(events.listing(connection, wanted=events.Wanted(identity_id=i))) for i in (ann, anna)] == [3, 3]
         merges.unmerge(connection, ann, anna, NOW)
-        assert [len(events.listing(connection, identity_id=i)) for i in (ann, anna)] == [1, 2]
+        assert [len(events.listing(connection, wanted=events.Wanted(identity_id=i))) for i in (ann, anna)] == [1, 2]
 
 
 def test_erasing_the_survivor_erases_both_also_what_arrives_late(database: Database) -> None:
@@ -215,7 +215,7 @@ def test_erasing_the_survivor_erases_both_also_what_arrives_late(database: Datab
             identities.erase(connection, anna, NOW)
         identities.erase(connection, ann, NOW)
         append(connection, event(1, identity_id=anna, thumbnail=b"jpeg"))
-        (late,) = events.listing(connection, identity_id=anna)
+        (late,) = events.listing(connection, wanted=events.Wanted(identity_id=anna))
         assert (late.name, late.thumbnail) == (None, False)
         assert connection.execute(sa.select(encodings.c.id)).first() is None
         assert erasures.get(connection, anna).identity_id == anna
