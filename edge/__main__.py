@@ -31,7 +31,7 @@ from edge.preview import Preview
 from edge.recognize import Policy, Recognizer
 from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
-from edge.spool import Spool
+from edge.spool import Bounds, Spool
 from edge.stream import Stream
 from edge.uplink import Poster, Syncer, elapsed_s
 from faces import engine as engines
@@ -87,7 +87,7 @@ class Edge:
         self._recognizer = Recognizer(engine, config.camera, _policy(config, engine), os.urandom)
         self._replica = Replica(config.data_dir / "galleries.db", engine.model)
         self._lease = Lease(config.lease_days * DAY_S, self._replica.spent(), elapsed_s(), time.time())
-        self._spool = Spool(config.data_dir / "spool.db")
+        self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=config.camera, elapsed=elapsed_s)
         self._admitting = True
         self._looked: deque[float] = deque(maxlen=1000)
         key = edge_id(config.data_dir / "edge-id")
@@ -254,6 +254,10 @@ def _make(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingError(f"DATA_DIR {folder} cannot be made: {error.strerror}", remedy="Name another.") from error
+
+
+def _bounds(config: Config) -> Bounds:
+    return Bounds(bytes=config.spool_max_mb << 20, events=config.spool_max_events, age_s=config.spool_max_days * DAY_S)
 
 
 def _policy(config: Config, engine: Engine) -> Policy:

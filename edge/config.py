@@ -59,6 +59,9 @@ SETTINGS = (
     Setting("SITE", "", "site that this edge stands at; empty: the default site", text),
     Setting("CAMERA", "camera", "name of the camera", text),
     Setting("DATA_DIR", "./edge-data", "folder of the edge's gallery and of events not yet delivered", Path),
+    Setting("SPOOL_MAX_MB", "512", "most that events not yet delivered take of the disk", whole(4, 1 << 20)),
+    Setting("SPOOL_MAX_EVENTS", "1000000", "most events that are kept until delivered", whole(100, 10**9)),
+    Setting("SPOOL_MAX_DAYS", "30", "days of running after which an event is given up", number(0.01, 3650)),
     Setting("ENGINE", "sface", "engine that finds and encodes faces", text),
     Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
     Setting("LEASE_DAYS", "7", "days without a sync after which nobody is let pass; 0: never", number(0, 3650)),
@@ -90,6 +93,9 @@ class Config:
     site: str | None
     camera: str
     data_dir: Path
+    spool_max_mb: int
+    spool_max_events: int
+    spool_max_days: float
     engine: str
     lease_days: float
     detector: str

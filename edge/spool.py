@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sqlite3
 import threading
-from collections.abc import Iterable
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
 
-from faces.events import Event
+from edge.importance import Importance, importance
+from edge.room import PAGE, Room, is_full
+from faces.events import Event, EventKind, uuid7
+
+log = logging.getLogger("edge.spool")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS events (
-    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, body BLOB NOT NULL,
+    importance INTEGER NOT NULL DEFAULT 0, spooled_s REAL NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS quarantine (id TEXT PRIMARY KEY, body BLOB NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS flight (place INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS dropped (word TEXT PRIMARY KEY, count INTEGER NOT NULL);
 """
+_MAY_GO = "importance <= ? AND id NOT IN (SELECT id FROM flight)"
+_INDEX = "CREATE INDEX IF NOT EXISTS events_by_importance ON events (importance, place)"
+
+MOST_REFUSED: Final = 1000
+"""So many refused events are kept to be looked at."""
+
+GROUP_BYTES: Final = 1 << 19
+"""Events that are committed together are no more than this, so that they fit the log."""
+
+BATCH_BYTES: Final = 1 << 20
+"""A batch is no more than this, or one event."""
+
+SLACK_PAGES: Final = 64
+"""Always left free, so that what deletes has room to work."""
+
+REFUSED: Final = "refused"
+THUMBNAILS: Final = "thumbnails"
 
 
 class Spooled(NamedTuple):
@@ -28,50 +58,102 @@ class Spooled(NamedTuple):
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What a spool holds at most. `bytes` is of its database; its log and its ballast take 8 MiB more. `age_s` counts
+    the time that the edge runs: a clock that is put right makes no event old."""
+
+    bytes: int = 512 << 20
+    events: int = 1_000_000
+    age_s: float = 30 * 86400.0
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """An event on its way to the disk."""
+
+    id: str
+    importance: Importance
+    body: bytes
+    stripped: bool = False
+    done: bool = False
+    error: BaseException | None = None
+
+
 class Spool:
     """One connection behind one lock; safe to use from several threads.
 
-    What `append` has returned for is on the disk (WAL with synchronous=FULL). An event's key is its UUID; `place`
-    is only the order and means nothing outside.
+    What `append` has returned for is on the disk (WAL with synchronous=FULL), or was given up for more important
+    events and counted: generated = delivered + counted as dropped + waiting. An event is dropped and counted in one
+    transaction. An event's key is its UUID; `place` is only the order and means nothing outside.
+
+    `camera` and `now` are what the notices of dropped events say; `elapsed` is a clock that nobody sets.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        bounds: Bounds | None = None,
+        *,
+        camera: str = "edge",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bounds = bounds or Bounds()
+        self._camera = camera
+        self._now = now
+        self._elapsed = elapsed
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA secure_delete=ON")
-        self._db.executescript(_SCHEMA)
+        self._arrived: deque[_Entry] = deque()
+        self._uncounted: Counter[str] = Counter()
+        self._pressed = False
+        self._delta = 0
+        self._room = Room(path, self._bounds.bytes, elapsed)
+        self._db = self._room.db
+        self._prepare()
+        self._room.settle()
+        self._waiting: int
+        self._waiting, lived = self._db.execute("SELECT count(*), coalesce(max(spooled_s), 0) FROM events").fetchone()
+        self._born = elapsed() - lived
 
     def append(self, event: Event) -> None:
-        """Keep an event; it is committed when this returns. One that is here already stays as it is."""
-        body = msgspec.msgpack.encode(event)
+        """Keep an event; it is committed when this returns, together with those of other threads. One that is here
+        already stays as it is. Raises sqlite3.Error if it could not be; it is counted as dropped then."""
+        entry = self._entry(event)
+        self._arrived.append(entry)
         with self._lock:
-            self._db.execute(
-                "INSERT INTO events (id, body) VALUES (?, ?) ON CONFLICT DO NOTHING", (str(event.id), body)
-            )
+            while not entry.done:
+                self._commit(self._group())
+        if entry.error:
+            raise entry.error
 
-    def batch(self, limit: int) -> list[Spooled]:
-        """The oldest events, at most `limit`."""
+    def batch(self, limit: int, live: int = 0) -> list[Spooled]:
+        """The oldest events, at most `limit`; where more wait, the newest `live` come before them, newest first.
+
+        They are in flight from now on: nothing else is given out until they are acknowledged or set aside, and none of
+        them is dropped, since the control plane may have it already.
+        """
         with self._lock:
-            rows = self._db.execute("SELECT id, body FROM events ORDER BY place LIMIT ?", (limit,)).fetchall()
-        return [Spooled(UUID(key), body) for key, body in rows]
+            self._expire()
+            self._announce()
+            return self._flying(limit) or self._launch(limit, live)
 
     def acknowledge(self, ids: Iterable[UUID]) -> None:
         """Forget events that the control plane has; unknown ids are ignored."""
-        with self._lock, self._db:
-            self._db.execute("BEGIN")
-            self._db.executemany("DELETE FROM events WHERE id = ?", [(str(key),) for key in ids])
+        keys = [str(key) for key in ids]
+        with self._lock:
+            try:
+                self._write(lambda _: self._forget(keys))
+            except sqlite3.OperationalError as error:
+                if not is_full(error):
+                    raise
+                for key in keys:
+                    self._write(lambda _, key=key: self._forget([key]))  # type: ignore[misc]
 
     def quarantine(self, key: UUID, reason: str) -> None:
         """Set an event aside that the control plane refuses, so that it is not sent again."""
-        with self._lock, self._db:
-            self._db.execute("BEGIN")
-            self._db.execute(
-                "INSERT OR IGNORE INTO quarantine SELECT id, body, ? FROM events WHERE id = ?",
-                (reason, str(key)),
-            )
-            self._db.execute("DELETE FROM events WHERE id = ?", (str(key),))
+        with self._lock:
+            self._write(lambda _: self._set_aside(str(key), reason[:500]))
 
     def quarantined(self) -> list[tuple[UUID, str]]:
         """The events set aside, and why."""
@@ -79,12 +161,225 @@ class Spool:
             rows = self._db.execute("SELECT id, reason FROM quarantine ORDER BY id").fetchall()
         return [(UUID(key), reason) for key, reason in rows]
 
+    def dropped(self) -> dict[str, int]:
+        """What was dropped and is not yet said in an event: counts by the words of a notice."""
+        with self._lock:
+            return self._dropped()
+
     def __len__(self) -> int:
         """How many events wait."""
-        with self._lock:
-            count: int = self._db.execute("SELECT count(*) FROM events").fetchone()[0]
-        return count
+        return self._waiting
 
     def close(self) -> None:
         with self._lock:
-            self._db.close()
+            self._room.close()
+
+    def _prepare(self) -> None:
+        """Make the tables, or those of an older form into these."""
+        self._db.executescript(_SCHEMA)
+        if "importance" not in {row[1] for row in self._db.execute("PRAGMA table_info(events)")}:
+            self._db.execute("ALTER TABLE events ADD COLUMN importance INTEGER NOT NULL DEFAULT 0")
+            self._db.execute("ALTER TABLE events ADD COLUMN spooled_s REAL NOT NULL DEFAULT 0")
+        self._db.execute(_INDEX)
+        while rows := self._db.execute("SELECT place, body FROM events WHERE importance = 0 LIMIT 500").fetchall():
+            self._db.execute("BEGIN IMMEDIATE")
+            ranks = [(_importance_of(body), place) for place, body in rows]
+            self._db.executemany("UPDATE events SET importance = ? WHERE place = ?", ranks)
+            self._db.execute("COMMIT")
+
+    def _entry(self, event: Event) -> _Entry:
+        rank = importance(event)
+        # Only before it is first sent: under one id the control plane takes one body.
+        stripped = self._pressed and event.thumbnail is not None and rank <= Importance.PASS
+        body = msgspec.msgpack.encode(msgspec.structs.replace(event, thumbnail=None) if stripped else event)
+        return _Entry(str(event.id), rank, body, stripped)
+
+    def _group(self) -> list[_Entry]:
+        """The events that came while the last ones were committed, as many as fit the log."""
+        group = [self._arrived.popleft()]
+        size = len(group[0].body)
+        while self._arrived and (size := size + len(self._arrived[0].body)) <= GROUP_BYTES:
+            group.append(self._arrived.popleft())
+        return group
+
+    def _commit(self, group: Sequence[_Entry]) -> None:
+        try:
+            self._room.keep_ballast()
+            self._write(lambda pages: self._store(group, pages), _pages(group))
+        except BaseException as error:
+            for entry in group:
+                entry.error = error
+            self._uncounted.update(entry.importance.word for entry in group)
+            if not isinstance(error, sqlite3.Error):
+                raise
+        finally:
+            for entry in group:
+                entry.done = True
+
+    def _write(self, work: Callable[[int], object], pages: int = 0) -> None:
+        """One transaction, for which so many pages are wanted. On a full disk the ballast is released, and it is tried
+        once more with more of its own pages to spare."""
+        try:
+            self._try(work, pages + SLACK_PAGES)
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
+            self._room.relieve()
+            self._try(work, 2 * pages + SLACK_PAGES)
+
+    def _try(self, work: Callable[[int], object], pages: int) -> None:
+        self._room.grow(pages)
+        self._pressed = self._room.pressed()
+        self._delta = 0
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            work(pages)
+            self._count(self._uncounted)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        self._waiting += self._delta
+        self._uncounted.clear()
+
+    def _store(self, group: Sequence[_Entry], pages: int) -> None:
+        """Within a transaction: make room, insert, and count what had to go."""
+        counts: Counter[str] = Counter()
+        for entry in self._fitting(group, pages, counts):
+            row = (entry.id, entry.body, entry.importance, self._elapsed() - self._born)
+            made = self._db.execute(
+                "INSERT INTO events (id, body, importance, spooled_s) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING", row
+            ).rowcount
+            self._delta += made
+            counts[THUMBNAILS] += made * entry.stripped
+        self._count(counts)
+
+    def _fitting(self, group: Sequence[_Entry], pages: int, counts: Counter[str]) -> list[_Entry]:
+        """Drop the least important, oldest first, of what is here and what comes; returns what of it is kept."""
+        kept, lost = sorted(group, key=lambda entry: entry.importance, reverse=True), set()
+        while kept and kept[-1].importance < Importance.NOTICE:
+            excess = self._waiting + self._delta + len(kept) - self._bounds.events
+            if self._room.free >= pages and excess <= 0:
+                break
+            wanted = max(excess, 0) if self._room.free >= pages else 32
+            if not self._drop(kept[-1].importance, min(wanted, 32), counts):
+                lost.add(kept[-1].id)
+                counts[kept.pop().importance.word] += 1
+        return [entry for entry in group if entry.id not in lost]
+
+    def _flying(self, limit: int) -> list[Spooled]:
+        flying = "SELECT id, body FROM flight JOIN events USING (id) ORDER BY flight.place LIMIT ?"
+        return [Spooled(UUID(key), body) for key, body in self._db.execute(flying, (limit,))]
+
+    def _launch(self, limit: int, live: int) -> list[Spooled]:
+        head = self._some("ORDER BY place DESC", live, BATCH_BYTES // 2) if self._waiting > limit else []
+        taken = {event.id for event in head}
+        size = sum(len(event.body) for event in head)
+        tail = self._some("ORDER BY place", limit - len(head), BATCH_BYTES - size)
+        batch = head + [event for event in tail if event.id not in taken]
+        if batch:
+            self._write(lambda _: self._in_flight(batch))
+        return batch
+
+    def _in_flight(self, batch: Iterable[Spooled]) -> None:
+        self._db.execute("DELETE FROM flight")
+        self._db.executemany("INSERT INTO flight (id) VALUES (?)", [(str(event.id),) for event in batch])
+
+    def _drop(self, most: Importance, limit: int, counts: Counter[str]) -> bool:
+        """Drop a few events no more important than `most`, refused ones first; tells whether there was any."""
+        gone = self._db.execute(
+            "DELETE FROM quarantine WHERE rowid IN (SELECT rowid FROM quarantine ORDER BY rowid LIMIT ?)", (limit,)
+        ).rowcount
+        if gone:
+            counts[REFUSED] += gone
+            return True
+        least = f"SELECT place, importance FROM events WHERE {_MAY_GO} ORDER BY importance, place LIMIT ?"
+        rows = self._db.execute(least, (most, limit)).fetchall()
+        rows = [row for row in rows if row[1] == rows[0][1]]
+        self._delete(rows, counts)
+        return bool(rows)
+
+    def _delete(self, rows: Sequence[tuple[int, int]], counts: Counter[str]) -> None:
+        """Delete events by place and importance."""
+        self._db.executemany("DELETE FROM events WHERE place = ?", [(place,) for place, _ in rows])
+        counts.update(Importance(rank).word for _, rank in rows)
+        self._delta -= len(rows)
+
+    def _expire(self) -> None:
+        """Drop what is too old."""
+        since = self._elapsed() - self._born - self._bounds.age_s
+        oldest = f"SELECT place, importance, spooled_s FROM events WHERE {_MAY_GO} ORDER BY +place LIMIT 100"
+        while rows := [(place, rank) for place, rank, at in self._db.execute(oldest, (Importance.DENY,)) if at < since]:
+            self._write(lambda _, rows=rows: self._age_out(rows))  # type: ignore[misc]
+
+    def _age_out(self, rows: Sequence[tuple[int, int]]) -> None:
+        counts: Counter[str] = Counter()
+        self._delete(rows, counts)
+        self._count(counts)
+
+    def _count(self, counts: Counter[str]) -> None:
+        """Within a transaction: add to what is to be said of dropped events."""
+        rows = [(word, count) for word, count in counts.items() if count]
+        self._db.executemany(
+            "INSERT INTO dropped VALUES (?, ?) ON CONFLICT (word) DO UPDATE SET count = count + excluded.count", rows
+        )
+
+    def _dropped(self) -> dict[str, int]:
+        return dict(self._db.execute("SELECT word, count FROM dropped ORDER BY word"))
+
+    def _announce(self) -> None:
+        """Say what was dropped in an event. While one waits the next is not made: what was sent must not change, and
+        a long outage is not filled with notices."""
+        waits = self._db.execute("SELECT 1 FROM events WHERE importance = ?", (Importance.NOTICE,)).fetchone()
+        counts = self._dropped()
+        if counts and not waits:
+            log.warning("the spool had no room for all events: %s", counts)
+            now = self._now()
+            entry = self._entry(
+                Event(
+                    id=uuid7(now, os.urandom(10)),
+                    kind=EventKind.EVENTS_DROPPED,
+                    camera=self._camera,
+                    captured_at=now,
+                    dropped=counts,
+                )
+            )
+            self._write(lambda pages: self._say(entry, pages))
+
+    def _say(self, entry: _Entry, pages: int) -> None:
+        self._db.execute("DELETE FROM dropped")
+        self._store([entry], pages)
+
+    def _forget(self, keys: Iterable[str]) -> None:
+        named = [(key,) for key in keys]
+        self._delta -= self._db.executemany("DELETE FROM events WHERE id = ?", named).rowcount
+        self._db.executemany("DELETE FROM flight WHERE id = ?", named)
+
+    def _set_aside(self, key: str, reason: str) -> None:
+        self._db.execute("INSERT OR IGNORE INTO quarantine SELECT id, body, ? FROM events WHERE id = ?", (reason, key))
+        self._forget([key])
+        surplus = "DELETE FROM quarantine WHERE rowid <= (SELECT max(rowid) - ? FROM quarantine)"
+        self._count(Counter({REFUSED: self._db.execute(surplus, (MOST_REFUSED,)).rowcount}))
+
+    def _some(self, order: str, limit: int, most_bytes: int) -> list[Spooled]:
+        """The first events in this order, as many as fit `most_bytes`, at least one."""
+        found: list[Spooled] = []
+        for key, body in self._db.execute(f"SELECT id, body FROM events {order} LIMIT ?", (limit,)):
+            most_bytes -= len(body)
+            if found and most_bytes < 0:
+                break
+            found.append(Spooled(UUID(key), body))
+        return found
+
+
+def _pages(group: Iterable[_Entry]) -> int:
+    """Pages that these events take, rather too many."""
+    return sum(1 + len(entry.body) // (PAGE // 2) for entry in group)
+
+
+def _importance_of(body: bytes) -> Importance:
+    try:
+        return importance(msgspec.msgpack.decode(body, type=Event))
+    except (msgspec.DecodeError, UnicodeError):
+        return Importance.HEALTH
