@@ -9,10 +9,11 @@ from hashlib import sha256
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from control_plane.store import import_items
+from control_plane.store import import_chunks, import_items
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database
-from control_plane.store.import_items import Chunk, ItemState, ToLook
+from control_plane.store.import_chunks import Chunk
+from control_plane.store.import_items import ItemState, ToLook
 from faces.encoding import to_bytes
 from faces.engine import Engine
 from faces.engine.enroll import DEFAULT_LIMITS, enroll
@@ -58,23 +59,24 @@ class Looking:
         import_id, _, number = key.partition(":")
         owner = str(uuid4())
         with self._database.write() as connection:
-            chunk = import_items.claim(connection, import_id, int(number), owner, self._clock())
-        if chunk is None:
-            return
+            chunk = import_chunks.claim(connection, import_id, int(number), owner, self._clock())
+            if chunk is None:
+                return
+            items = import_items.to_look(connection, chunk)
         try:
             with self._blobs.open(chunk.blob) as file:
                 if chunk.attempts > 1:
-                    self._one_by_one(chunk, owner, file)
+                    self._one_by_one(chunk, items, owner, file)
                 else:
-                    self._together(chunk, owner, file)
+                    self._together(chunk, items, owner, file)
         except FileNotFoundError:
             # The import was cancelled a moment ago, and its archive is gone.
             log.info("import %s has no archive any more", import_id)
 
-    def _together(self, chunk: Chunk, owner: str, file: BinaryIO) -> None:
+    def _together(self, chunk: Chunk, items: Sequence[ToLook], owner: str, file: BinaryIO) -> None:
         found: list[dict[str, Any]] = []
         renewed = self._clock()
-        for item in chunk.items:
+        for item in items:
             if self._clock() - renewed > RENEW_AFTER:
                 if not self._keep(chunk, owner, found):
                     return
@@ -82,8 +84,8 @@ class Looking:
             found.append(self._look(file, item))
         self._keep(chunk, owner, found, last=True)
 
-    def _one_by_one(self, chunk: Chunk, owner: str, file: BinaryIO) -> None:
-        for item in chunk.items:
+    def _one_by_one(self, chunk: Chunk, items: Sequence[ToLook], owner: str, file: BinaryIO) -> None:
+        for item in items:
             if not self._attempt(chunk, owner, item):
                 return
             looked = refused(item.seq, given_up()) if item.attempts >= MAX_ATTEMPTS else self._look(file, item)
@@ -93,18 +95,18 @@ class Looking:
 
     def _attempt(self, chunk: Chunk, owner: str, item: ToLook) -> bool:
         with self._database.write() as connection:
-            if not import_items.held(connection, chunk, owner, self._clock()):
+            if not import_chunks.held(connection, chunk, owner, self._clock()):
                 return False
             import_items.attempt(connection, chunk.import_id, item.seq)
         return True
 
     def _keep(self, chunk: Chunk, owner: str, found: Sequence[dict[str, Any]], *, last: bool = False) -> bool:
         with self._database.write() as connection:
-            if not import_items.held(connection, chunk, owner, self._clock()):
+            if not import_chunks.held(connection, chunk, owner, self._clock()):
                 return False
-            import_items.looked_at(connection, chunk, found)
+            import_items.looked_at(connection, chunk.import_id, found)
             if last:
-                import_items.close(connection, chunk)
+                import_chunks.close(connection, chunk)
         return True
 
     def _look(self, file: BinaryIO, item: ToLook) -> dict[str, Any]:

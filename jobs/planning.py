@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import BinaryIO
 from uuid import uuid4
 
-from control_plane.store import galleries, import_items, imports
+from control_plane.store import galleries, import_chunks, import_items, imports
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.import_items import NewItem
@@ -18,7 +18,7 @@ from jobs.directory import Limits
 
 log = logging.getLogger(__name__)
 
-BATCH = 12 * import_items.CHUNK
+BATCH = 12 * import_chunks.SIZE
 """Items a transaction: longer ones would keep everybody else from writing."""
 
 MAX_ATTEMPTS = 5

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.store import discards, enrollments, import_items, imports, webhooks
+from control_plane.store import discards, enrollments, import_chunks, imports, webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
 from faces import engine as engines
@@ -102,7 +102,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     ]
     return [
         (ENCODE, config.worker_threads, [Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS)]),
-        (IMPORTS, config.worker_threads, [Job("look", looking.run, import_items.due, ENCODE_LIMIT_MS)]),
+        (IMPORTS, config.worker_threads, [Job("look", looking.run, import_chunks.due, ENCODE_LIMIT_MS)]),
         (HOUSEKEEPING, HOUSEKEEPING_THREADS, housekeeping),
         (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, webhooks.due, DELIVER_LIMIT_MS)]),
     ]

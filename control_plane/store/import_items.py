@@ -1,23 +1,19 @@
-"""An import's items, one photo each, in the archive's order; and its chunks, which are what encoders lease."""
+"""An import's items: one photo each, in the archive's order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store.tables import import_chunks, import_items, imports
+from control_plane.store import import_chunks
+from control_plane.store.import_chunks import Chunk
+from control_plane.store.tables import import_items
 from faces.errors import Reason
-
-LEASE = timedelta(seconds=15)
-"""How long an encoder may be silent about a chunk before another takes it."""
-
-CHUNK = 16
-"""Photos that are leased, and stored, at once."""
 
 ACCEPTABLE = (Reason.LOOK_ALIKE, Reason.NOT_SAME_PERSON)
 """Refusals that an operator may overrule; their encodings and photos are kept until then."""
@@ -79,16 +75,6 @@ class ToLook(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
 
 
-class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Photos that an encoder has claimed. `attempts` counts this one: above 1, somebody broke off before."""
-
-    import_id: str
-    number: int
-    blob: str
-    attempts: int
-    items: list[ToLook]
-
-
 class ToAdmit(msgspec.Struct, frozen=True, kw_only=True):
     """An encoded photo that is next in order."""
 
@@ -126,11 +112,7 @@ def add(connection: sa.Connection, import_id: str, items: Sequence[NewItem]) -> 
         state = ItemState.REFUSED if item.place is None else ItemState.PLANNED
         rows.append({**msgspec.structs.asdict(item), "import_id": import_id, "state": state, "attempts": 0})
     connection.execute(import_items.insert(), rows)
-    numbers = sorted({item.seq // CHUNK for item in items if item.place is not None})
-    if numbers:
-        connection.execute(
-            import_chunks.insert(), [{"import_id": import_id, "number": n, "attempts": 0} for n in numbers]
-        )
+    import_chunks.add(connection, import_id, [item.seq for item in items if item.place is not None])
 
 
 def next_seq(connection: sa.Connection, import_id: str) -> int:
@@ -140,59 +122,24 @@ def next_seq(connection: sa.Connection, import_id: str) -> int:
     return 0 if last is None else last + 1
 
 
-def due(connection: sa.Connection, now: datetime, *, limit: int = 100) -> list[str]:
-    """Chunks of running imports that nobody holds, as `import:number`, in the order of import and archive."""
-    query = (
-        sa.select(import_chunks.c.import_id, import_chunks.c.number)
-        .join(imports)
-        .where((imports.c.state == "running") & _free(now))
-        .order_by(import_chunks.c.import_id, import_chunks.c.number)
-        .limit(limit)
-    )
-    return [f"{row.import_id}:{row.number}" for row in connection.execute(query)]
-
-
-def claim(connection: sa.Connection, import_id: str, number: int, owner: str, now: datetime) -> Chunk | None:
-    """Take the lease of a chunk of a running import; None if it is done, or somebody else's."""
-    blob = sa.select(imports.c.blob).where((imports.c.id == import_id) & (imports.c.state == "running"))
-    archive = connection.execute(blob).scalar()
-    taken = connection.execute(
-        import_chunks.update()
-        .where(_chunk(import_id, number) & _free(now))
-        .values(lease_owner=owner, lease_until=now + LEASE, attempts=import_chunks.c.attempts + 1)
-        .returning(import_chunks.c.attempts)
-    ).one_or_none()
-    if archive is None or taken is None:
-        return None
-    wanted = _of(import_id) & import_items.c.seq.between(number * CHUNK, number * CHUNK + CHUNK - 1)
-    query = sa.select(*(import_items.c[name] for name in ToLook.__struct_fields__)).where(
-        wanted & (import_items.c.state == ItemState.PLANNED)
-    )
-    items = [ToLook(**r._mapping) for r in connection.execute(query.order_by(import_items.c.seq))]
-    return Chunk(import_id=import_id, number=number, blob=archive, attempts=taken.attempts, items=items)
-
-
-def held(connection: sa.Connection, chunk: Chunk, owner: str, now: datetime) -> bool:
-    """Whether `owner` still holds this chunk; then for longer. Locks the row until the transaction ends."""
-    mine = _chunk(chunk.import_id, chunk.number) & (import_chunks.c.lease_owner == owner)
-    renewed = import_chunks.update().where(mine).values(lease_until=now + LEASE).returning(import_chunks.c.number)
-    return connection.execute(renewed).first() is not None
-
-
 def attempt(connection: sa.Connection, import_id: str, seq: int) -> None:
     """Note that a photo is about to be looked at, alone: if the worker dies of it, the next one knows."""
     this = _of(import_id) & (import_items.c.seq == seq)
     connection.execute(import_items.update().where(this).values(attempts=import_items.c.attempts + 1))
 
 
-def looked_at(connection: sa.Connection, chunk: Chunk, found: Sequence[Mapping[str, Any]]) -> None:
+def to_look(connection: sa.Connection, chunk: Chunk) -> list[ToLook]:
+    """Those of a chunk's photos that are still to be looked at."""
+    first = chunk.number * import_chunks.SIZE
+    inside = import_items.c.seq.between(first, first + import_chunks.SIZE - 1)
+    wanted = _of(chunk.import_id) & inside & (import_items.c.state == ItemState.PLANNED)
+    query = sa.select(*(import_items.c[name] for name in ToLook.__struct_fields__)).where(wanted)
+    return [ToLook(**r._mapping) for r in connection.execute(query.order_by(import_items.c.seq))]
+
+
+def looked_at(connection: sa.Connection, import_id: str, found: Sequence[Mapping[str, Any]]) -> None:
     """Keep what was found in photos (each with its `seq`): encodings, or refusals."""
-    _settle(connection, chunk.import_id, found, ItemState.PLANNED)
-
-
-def close(connection: sa.Connection, chunk: Chunk) -> None:
-    """All of the chunk's photos have been looked at."""
-    connection.execute(import_chunks.delete().where(_chunk(chunk.import_id, chunk.number)))
+    _settle(connection, import_id, found, ItemState.PLANNED)
 
 
 def page(connection: sa.Connection, import_id: str, limit: int) -> list[ToAdmit]:
@@ -237,7 +184,7 @@ def cancel_some(connection: sa.Connection, import_id: str, limit: int) -> list[i
     pending = import_items.c.state.in_((ItemState.PLANNED, ItemState.ENCODED))
     query = sa.select(import_items.c.seq).where(_of(import_id) & pending).order_by(import_items.c.seq).limit(limit)
     seqs = list(connection.execute(query).scalars())
-    connection.execute(import_chunks.delete().where(import_chunks.c.import_id == import_id))
+    import_chunks.drop(connection, import_id)
     connection.execute(
         import_items.update()
         .where(_of(import_id) & import_items.c.seq.in_(seqs))
@@ -400,11 +347,3 @@ def _of(import_id: str) -> sa.ColumnElement[bool]:
 def _acceptable() -> sa.ColumnElement[bool]:
     kept = import_items.c.encoding.is_not(None)
     return (import_items.c.state == ItemState.REFUSED) & import_items.c.reason.in_(ACCEPTABLE) & kept
-
-
-def _chunk(import_id: str, number: int) -> sa.ColumnElement[bool]:
-    return (import_chunks.c.import_id == import_id) & (import_chunks.c.number == number)
-
-
-def _free(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(import_chunks.c.lease_until.is_(None), import_chunks.c.lease_until <= now)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.store import discards, galleries, identities, import_items, imports
+from control_plane.store import discards, galleries, identities, import_chunks, import_items, imports
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, new_id
 from control_plane.store.import_items import Item
@@ -74,7 +74,7 @@ class Office:
         """Do what is due; False if nothing is."""
         jobs = (
             (imports.due, self.planning.run),
-            (import_items.due, self.looking.run),
+            (import_chunks.due, self.looking.run),
             (imports.admissible, self.admitting.run),
             (imports.ending, self.ending.run),
         )

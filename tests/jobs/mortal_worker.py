@@ -11,7 +11,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from control_plane.store import enrollments, import_items, imports
+from control_plane.store import enrollments, import_chunks, imports
 from jobs import looking, sweep
 from jobs.worker import main
 
@@ -19,20 +19,20 @@ SHORT = timedelta(seconds=1.5)
 
 
 def acknowledge_first() -> None:
-    claim = import_items.claim
+    claim = import_chunks.claim
 
-    def claimed(connection: Any, *arguments: Any) -> import_items.Chunk | None:
+    def claimed(connection: Any, *arguments: Any) -> import_chunks.Chunk | None:
         chunk = claim(connection, *arguments)
         if chunk is not None:
-            import_items.close(connection, chunk)
+            import_chunks.close(connection, chunk)
         return chunk
 
-    import_items.claim = claimed
-    import_items.held = lambda *_: True
+    import_chunks.claim = claimed
+    import_chunks.held = lambda *_: True
 
 
 if __name__ == "__main__":
-    enrollments.LEASE = import_items.LEASE = imports.LEASE = SHORT
+    enrollments.LEASE = import_chunks.LEASE = imports.LEASE = SHORT
     looking.RENEW_AFTER = SHORT / 3
     sweep.NUDGE_AGAIN = SHORT / 3
     if os.environ.get("FAULT") == "acknowledge_first":

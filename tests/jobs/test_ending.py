@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.store import galleries, identities, import_items, imports
+from control_plane.store import galleries, identities, import_chunks, imports
 from control_plane.store.imports import State
 from faces.errors import Conflict
 
@@ -17,7 +17,7 @@ G = galleries.DEFAULT_GALLERY
 def test_a_cancelled_import_keeps_what_it_enrolled_and_no_file_of_the_rest(
     office: Any, people: dict[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_items, "CHUNK", 4)
+    monkeypatch.setattr(import_chunks, "SIZE", 4)
     row = office.hand_in({f"{name}.jpg": photos[0] for name, photos in people.items()})
     office.planning.run(row)
     office.looking.run(f"{row}:0")

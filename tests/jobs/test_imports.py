@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.store import enrollments, galleries, identities, import_items, imports
+from control_plane.store import enrollments, galleries, identities, import_chunks, import_items, imports
 from control_plane.store.imports import State
 from control_plane.store.tables import imports as imports_table
 from faces.errors import Conflict, Reason
@@ -153,7 +153,7 @@ def test_a_dry_run_that_broke_off_comes_to_the_same_end(
     whole = office.outcomes(office.take(archive, dry_run=True).id)
     broken = office.hand_in(archive, dry_run=True)
     office.planning.run(broken)
-    for key in office.due(import_items.due):
+    for key in office.due(import_chunks.due):
         office.looking.run(key)
         office.admitting.run(broken)
     assert office.outcomes(office.work(broken).id) == whole
@@ -186,12 +186,12 @@ def test_an_import_that_is_forced_takes_look_alikes(office: Any, portraits: dict
 def test_the_archives_order_decides_whoever_encodes_first(
     office: Any, portraits: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_items, "CHUNK", 1)
+    monkeypatch.setattr(import_chunks, "SIZE", 1)
     monkeypatch.setattr("jobs.planning.BATCH", 2)
     names = ("first.jpg", "second.jpg", "third.jpg")
     row = office.hand_in(dict(zip(names, (portraits[n] for n in ("obama", "obama2", "biden")), strict=True)))
     office.planning.run(row)
-    for key in reversed(office.due(import_items.due)):
+    for key in reversed(office.due(import_chunks.due)):
         assert office.people() == {}
         office.looking.run(key)
         office.admitting.run(row)
@@ -203,7 +203,7 @@ def test_a_page_is_one_range_of_revisions(office: Any, people: dict[str, list[by
         before = galleries.position(connection, G).revision
     row = office.hand_in({f"{name}.jpg": photos[0] for name, photos in people.items()})
     office.planning.run(row)
-    for key in office.due(import_items.due):
+    for key in office.due(import_chunks.due):
         office.looking.run(key)
     office.admitting.run(row)
     with office.database.read() as connection:
@@ -264,8 +264,8 @@ def test_a_worker_that_lost_its_lease_writes_nothing(
     def stolen(*arguments: Any) -> Any:
         found = real(*arguments)
         with office.database.write() as connection:
-            later = datetime.now(UTC) + 2 * import_items.LEASE
-            assert import_items.claim(connection, row, 0, "a thief", later)
+            later = datetime.now(UTC) + 2 * import_chunks.LEASE
+            assert import_chunks.claim(connection, row, 0, "a thief", later)
         return found
 
     monkeypatch.setattr(looking, "enroll", stolen)
@@ -353,7 +353,7 @@ def test_a_photo_that_workers_die_of_while_admitting_it_is_refused_alone(
         {"a.jpg": portraits["biden"], "b.jpg": portraits["obama"], "c.jpg": portraits["alex-lacamoire"]}
     )
     office.planning.run(row)
-    for chunk in office.due(import_items.due):
+    for chunk in office.due(import_chunks.due):
         office.looking.run(chunk)
     decide = Admission.decide
 

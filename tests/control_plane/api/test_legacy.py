@@ -11,7 +11,7 @@ import pytest
 from control_plane.api import legacy
 from control_plane.store import identities, import_items, imports
 from control_plane.store.db import utcnow
-from control_plane.store.import_items import Chunk, ItemState, NewItem
+from control_plane.store.import_items import ItemState, NewItem
 from faces.errors import Reason
 
 
@@ -160,8 +160,7 @@ def _read(connection: Any, import_id: str, plan: dict[str, Any], add_encoding: A
             add_encoding(connection, person)
             outcomes.append({"seq": seq, "state": ItemState.ACCEPTED, "identity_id": person})
     import_items.add(connection, import_id, items)
-    chunk = Chunk(import_id=import_id, number=0, blob="", attempts=1, items=[])
-    import_items.looked_at(connection, chunk, outcomes)
+    import_items.looked_at(connection, import_id, outcomes)
     imports.run(connection, import_id, now, {})
     imports.finish(connection, import_id, now, imports.State.DONE)
 
