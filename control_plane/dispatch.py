@@ -19,6 +19,7 @@ class Job(NamedTuple):
 
 ENROLL = Job("encode", "enroll")
 READ_ARCHIVE = Job("housekeeping", "read_archive")
+IDENTIFY = Job("encode", "identify")
 DELIVER = Job("webhooks", "deliver")
 
 

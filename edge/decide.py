@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from faces.encoding import Vector
 from faces.events import Status
-from faces.gallery import Candidate, Gallery, Kind, Match
+from faces.gallery import PRECEDENCE, Candidate, Gallery, Kind, Match
 from faces.quality import SAME_PERSON_DISTANCE
 from faces.wire import Position
 
@@ -21,9 +21,6 @@ DOUBTFUL_PROBES = 12
 
 LEASE_EXPIRED = "lease_expired"
 """Why nobody passes at an edge that has not synced for too long."""
-
-PRECEDENCE = (Kind.DENY, Kind.WATCH, Kind.ALLOW)
-"""Whose word counts where several galleries know a face."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from faces.encoding import Matrix, distances, many_from_bytes
+from faces.encoding import Matrix, Vector, distances, many_from_bytes
 
 
 class Kind(StrEnum):
@@ -25,6 +25,10 @@ class Kind(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
     WATCH = "watch"
+
+
+PRECEDENCE = (Kind.DENY, Kind.WATCH, Kind.ALLOW)
+"""Whose word counts where several galleries know a face."""
 
 
 class IdentityRow(msgspec.Struct, frozen=True, tag="identity", tag_field="row"):
@@ -222,9 +226,15 @@ class Gallery:
         """
         if not self.ids:
             return [NOBODY] * len(probes)
-        best = np.minimum.reduceat(distances(self.model, probes, self.matrix), self.starts, axis=1)
-        self._exclude(best, probes, at)
-        return [self._match(row) for row in best]
+        return [self._match(row) for row in self._best(probes, at)]
+
+    def nearest(self, probe: Vector, most: int, *, at: datetime | None = None) -> list[Candidate]:
+        """At most so many candidates for one probe, nearest first; who is one is as for `search`."""
+        if not self.ids:
+            return []
+        best = self._best(probe[None, :], at)[0]
+        order = np.argsort(best, kind="stable")[:most].tolist()
+        return [self._candidate(i, float(best[i])) for i in order if np.isfinite(best[i])]
 
     def nearest_distances(self, probe: Matrix, identity_id: str) -> npt.NDArray[np.float32]:
         """Distances of one probe of shape (1, 128) to each of one identity's own encodings; empty if it has none."""
@@ -234,6 +244,14 @@ class Gallery:
         end = self.starts[index + 1] if index + 1 < len(self.starts) else len(self.matrix)
         row: npt.NDArray[np.float32] = distances(self.model, probe, self.matrix[self.starts[index] : end])[0]
         return row
+
+    def _best(self, probes: Matrix, at: datetime | None) -> npt.NDArray[np.float32]:
+        """The distance of each probe (rows) to each identity (columns); infinite to those who are no candidates."""
+        best: npt.NDArray[np.float32] = np.minimum.reduceat(
+            distances(self.model, probes, self.matrix), self.starts, axis=1
+        )
+        self._exclude(best, probes, at)
+        return best
 
     def _exclude(self, best: npt.NDArray[np.float32], probes: Matrix, at: datetime | None) -> None:
         if len(self.corrections):

@@ -17,6 +17,7 @@ SETTINGS = (
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
     Setting("THREADS", "1", "threads of the engine", whole(1, 256)),
     Setting("WORKER_THREADS", "2", "photos that are encoded at once", whole(1, 256)),
+    Setting("KEEP_ANSWERS_S", "600", "seconds that an answer of /v1/identify can be asked for", whole(1, 86400)),
     Setting("MAX_PIXELS", "40000000", "largest picture that is decoded, in pixels", whole(1, 1 << 30)),
     Setting("MAX_ENTRIES", "100000", "most files that a ZIP may hold", whole(1, 1 << 24)),
     Setting("MAX_DIRECTORY_BYTES", str(32 << 20), "largest directory of a ZIP that is read", whole(1, 1 << 30)),
@@ -36,6 +37,7 @@ class Config:
     models: Path | None
     threads: int
     worker_threads: int
+    keep_answers_s: int
     max_pixels: int
     max_entries: int
     max_directory_bytes: int

@@ -8,11 +8,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.store import discards, enrollments, import_chunks, imports, webhooks
+from control_plane.store import discards, enrollments, identifications, import_chunks, imports, webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
 from faces import engine as engines
@@ -26,6 +27,7 @@ from jobs.copies import Copies
 from jobs.directory import Limits
 from jobs.encode import Encoding
 from jobs.ending import Ending
+from jobs.identify import Identifying
 from jobs.looking import Looking
 from jobs.planning import Planning
 from jobs.sweep import Due, Send, Sweeper
@@ -87,8 +89,11 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     engine = engines.load(config.engine, models=config.models, threads=config.threads, detector=config.detector)
     limits = Limits(config.max_entries, config.max_directory_bytes, config.max_entry_bytes)
     photo = PhotoLimits(max_pixels=config.max_pixels)
-    admission = Admission(Copies(engine.model), engine.model, engine.th_accept)
+    copies = Copies(engine.model)
+    admission = Admission(copies, engine.model, engine.th_accept)
     encoding = Encoding(database, blobs, engine, utcnow, limits=photo, admission=admission)
+    keep = timedelta(seconds=config.keep_answers_s)
+    identifying = Identifying(database, blobs, engine, copies, utcnow, keep=keep, limits=photo)
     looking = Looking(database, blobs, engine, utcnow, limits=limits, photo_limits=photo)
     admitting = Admitting(database, blobs, admission, utcnow, limits)
     planning = Planning(database, blobs, utcnow, limits)
@@ -98,10 +103,15 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
         Job("admit", admitting.run, imports.admissible, IMPORT_LIMIT_MS),
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
+        Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS),
         Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
     ]
+    encode = [
+        Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS),
+        Job("identify", identifying.run, identifications.due, ENCODE_LIMIT_MS),
+    ]
     return [
-        (ENCODE, config.worker_threads, [Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS)]),
+        (ENCODE, config.worker_threads, encode),
         (IMPORTS, config.worker_threads, [Job("look", looking.run, import_chunks.due, ENCODE_LIMIT_MS)]),
         (HOUSEKEEPING, HOUSEKEEPING_THREADS, housekeeping),
         (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, webhooks.due, DELIVER_LIMIT_MS)]),

@@ -191,6 +191,17 @@ def import_(file: Path, data: Path, url: str, force: bool, dry_run: bool) -> Non
 
 
 @cli.command()
+@click.argument("photo", type=FILE)
+@click.option("--gallery", "galleries", multiple=True, help="Id of a gallery; may be repeated. Else the default one.")
+@click.option("--url", default="http://127.0.0.1:5000", show_default=True, help="The running product.")
+def identify(photo: Path, galleries: tuple[str, ...], url: str) -> None:
+    """Say who is on a photo, by the running product."""
+    from rollcall.identifying import run
+
+    run(photo, url.rstrip("/"), console, galleries)
+
+
+@cli.command()
 @click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True)
 @click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
 def reencode(engine: str, data: Path) -> None:

@@ -230,6 +230,25 @@ enrollments = Table(
     Index(None, "state", "created_at"),
 )
 
+# Who is on a photo. `faces` holds ids and distances, and goes with the row at `forget_at`; `blob` goes before.
+identifications = Table(
+    "identifications",
+    metadata,
+    _id(),
+    Column("galleries", Json, nullable=False),
+    Column("blob", Text),
+    Column("state", String(16), nullable=False, index=True),
+    Column("engine", String(64)),
+    Column("faces", Json),
+    Column("reason", String(32)),
+    Column("message", Text),
+    Column("remedy", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("forget_at", UtcDateTime, index=True),
+    *_lease(),
+)
+
 edges = Table(
     "edges",
     metadata,

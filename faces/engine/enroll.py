@@ -71,8 +71,13 @@ def prominence(picture: Picture, face: Face) -> float:
     return face.box.size * max(0.0, 1 - off_centre)
 
 
+def faces_in(engine: Engine, picture: Picture) -> list[Face]:
+    """All faces of a photo, the most prominent first; not exact yet (`Engine.refine`)."""
+    return sorted(_search(engine, picture), key=lambda face: -prominence(picture, face))
+
+
 def _the_face(engine: Engine, picture: Picture) -> Face:
-    faces = sorted(_search(engine, picture), key=lambda face: -prominence(picture, face))
+    faces = faces_in(engine, picture)
     rivals = [face for face in faces[1:] if prominence(picture, face) >= RIVAL * prominence(picture, faces[0])]
     if rivals:
         raise Refused(

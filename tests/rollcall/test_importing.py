@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from click.testing import CliRunner
 from rich.console import Console
 from websockets.sync.client import connect
@@ -94,3 +95,15 @@ def test_the_command_tells_archives_by_their_name(archive: Path, place: Place) -
     done = CliRunner().invoke(cli, ["import", str(archive), "--url", place.url, "--dry-run"])
     assert done.exit_code == 0, done.output
     assert "were already" in done.output
+
+
+def test_who_is_on_a_photo_is_told_on_the_command_line(place: Place, data: Path) -> None:
+    photo = str(data / "portraits" / "obama.jpg")
+    with (data / "portraits" / "obama2.jpg").open("rb") as file:
+        form = {"name": "Mr. President", "force": "true"}
+        requests.post(f"{place.url}/register", data=form, files={"image": file}, timeout=40).raise_for_status()
+    told = CliRunner().invoke(cli, ["identify", photo, "--url", place.url])
+    assert told.exit_code == 0, told.output
+    assert "PASS" in told.output
+    refused = CliRunner().invoke(cli, ["identify", __file__, "--url", place.url])
+    assert refused.exit_code != 0
