@@ -21,6 +21,8 @@ SETTINGS = (
     Setting("MAX_PIXELS", "40000000", "largest picture that is decoded, in pixels", whole(1, 1 << 30)),
     Setting("MAX_ENTRIES", "100000", "most files that a ZIP may hold", whole(1, 1 << 24)),
     Setting("MAX_DIRECTORY_BYTES", str(32 << 20), "largest directory of a ZIP that is read", whole(1, 1 << 30)),
+    Setting("EVENT_DAYS", "365", "days that events are kept where the site says nothing; 0: all", whole(0, 36_500)),
+    Setting("THUMBNAIL_DAYS", "30", "days that thumbnails are kept, likewise", whole(0, 36_500)),
     Setting("MAX_ENTRY_BYTES", str(20 << 20), "largest photo in a ZIP that is taken", whole(1, 1 << 30)),
 )
 
@@ -42,6 +44,8 @@ class Config:
     max_entries: int
     max_directory_bytes: int
     max_entry_bytes: int
+    event_days: int
+    thumbnail_days: int
 
     @classmethod
     def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:

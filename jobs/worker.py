@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.store import discards, enrollments, identifications, import_chunks, imports, webhooks
+from control_plane.store import discards, enrollments, identifications, import_chunks, imports, retention, webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
+from control_plane.store.retention import Days
 from faces import engine as engines
 from faces.engine.enroll import Limits as PhotoLimits
 from faces.errors import RollcallError
@@ -30,6 +31,7 @@ from jobs.ending import Ending
 from jobs.identify import Identifying
 from jobs.looking import Looking
 from jobs.planning import Planning
+from jobs.retention import Retaining
 from jobs.sweep import Due, Send, Sweeper
 from jobs.webhooks import Delivering
 
@@ -39,6 +41,7 @@ WEBHOOK_THREADS = 8
 HOUSEKEEPING_THREADS = 2
 ENCODE_LIMIT_MS = 120_000
 IMPORT_LIMIT_MS = 3_600_000
+RETAIN_LIMIT_MS = 3_600_000
 DELIVER_LIMIT_MS = 30_000
 STOP_MS = 10_000
 IDLE_MS = 250
@@ -98,12 +101,14 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     admitting = Admitting(database, blobs, admission, utcnow, limits)
     planning = Planning(database, blobs, utcnow, limits)
     ending = Ending(database, blobs, utcnow)
+    retaining = Retaining(database, Days(config.event_days, config.thumbnail_days), utcnow)
     delivering = Delivering(database, utcnow)
     housekeeping = [
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
         Job("admit", admitting.run, imports.admissible, IMPORT_LIMIT_MS),
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
         Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS),
+        Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS),
         Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
     ]
     encode = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from starlette.responses import Response
 
@@ -13,15 +15,33 @@ from control_plane.store.db import Connection
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.sites import Site
 
+Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
 
-class NewSite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`time_zone` is a name such as Europe/Berlin; it says when a day of attendance begins. `event_days` and
+    `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever."""
+
+    time_zone: str | msgspec.UnsetType = msgspec.UNSET
+    event_days: Days | msgspec.UnsetType | None = msgspec.UNSET
+    thumbnail_days: Days | msgspec.UnsetType | None = msgspec.UNSET
+
+    def told(self) -> dict[str, object]:
+        """The settings that are there; raises Invalid for a time zone that does not exist."""
+        if self.time_zone is not msgspec.UNSET:
+            texts.time_zone(self.time_zone)
+        found = {name: getattr(self, name) for name in Settings.__struct_fields__}
+        return {name: value for name, value in found.items() if value is not msgspec.UNSET}
+
+
+class NewSite(Settings, frozen=True, kw_only=True):
     """A place. `galleries` are the ids of those that its edges follow."""
 
     name: str
     galleries: tuple[str, ...] = (DEFAULT_GALLERY,)
 
 
-class ChangedSite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ChangedSite(Settings, frozen=True, kw_only=True):
     """What is to be changed; fields that are absent stay as they are."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
@@ -37,10 +57,11 @@ async def browse(call: Call[None, Paging]) -> Response:
 
 async def create(call: Call[NewSite, None]) -> Response:
     """Add a site."""
-    name = texts.name(call.body.name)
+    name, told = texts.name(call.body.name), call.body.told()
 
     def work(connection: Connection) -> Site:
         site_id = sites.create(connection, name, list(call.body.galleries), call.plane.clock())
+        sites.configure(connection, site_id, told)
         return sites.get(connection, site_id)
 
     made = await call.plane.write(work)
@@ -54,16 +75,17 @@ async def show(call: Call[None, None]) -> Response:
 
 
 async def change(call: Call[ChangedSite, None]) -> Response:
-    """Change a site's name, or the galleries that its edges follow."""
+    """Change a site's name, its settings, or the galleries that its edges follow."""
     site_id = call.path()
     name = call.body.name if call.body.name is msgspec.UNSET else texts.name(call.body.name)
-    followed = call.body.galleries
+    followed, told = call.body.galleries, call.body.told()
 
     def work(connection: Connection) -> Site:
         if name is not msgspec.UNSET:
             sites.rename(connection, site_id, name)
         if followed is not msgspec.UNSET:
             sites.follow(connection, site_id, list(followed))
+        sites.configure(connection, site_id, told)
         return sites.get(connection, site_id)
 
     return answer(await call.plane.write(work))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
+import zoneinfo
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -23,6 +25,18 @@ def name(text: str, field: str = "name") -> str:
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         raise Invalid(f"{field} holds control characters")
     return text
+
+
+def time_zone(text: str) -> str:
+    """The name of a time zone; raises Invalid for one that does not exist."""
+    if text not in _time_zones():
+        raise Invalid(f"there is no time zone {text[:40]!r}", remedy="Write it as Europe/Berlin, or UTC.")
+    return text
+
+
+@cache
+def _time_zones() -> set[str]:
+    return zoneinfo.available_timezones()
 
 
 def attributes(value: dict[str, Any]) -> dict[str, Any]:

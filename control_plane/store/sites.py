@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,9 +20,14 @@ DEFAULT_SITE = "default"
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """`event_days` and `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever."""
+
     id: str
     name: str
     galleries: list[str]
+    time_zone: str
+    event_days: int | None
+    thumbnail_days: int | None
     created_at: datetime
 
 
@@ -83,6 +88,13 @@ def rename(connection: sa.Connection, site_id: str, name: str) -> None:
         raise NotFound(f"there is no site {site_id!r}")
 
 
+def configure(connection: sa.Connection, site_id: str, values: Mapping[str, object]) -> None:
+    """Set columns of a site: time_zone, event_days, thumbnail_days. Raises NotFound."""
+    get(connection, site_id)
+    if values:
+        connection.execute(sites.update().where(sites.c.id == site_id).values(**values))
+
+
 def follow(connection: sa.Connection, site_id: str, gallery_ids: list[str]) -> None:
     """Have a site follow just these galleries; raises NotFound for a site or gallery that is not there."""
     get(connection, site_id)
@@ -112,6 +124,9 @@ def listing(connection: sa.Connection, *, after: str = "", limit: int = 100, sit
             id=r.id,
             name=r.name,
             galleries=sorted(f.gallery_id for f in followed if f.site_id == r.id),
+            time_zone=r.time_zone,
+            event_days=r.event_days,
+            thumbnail_days=r.thumbnail_days,
             created_at=r.created_at,
         )
         for r in rows

@@ -37,11 +37,18 @@ def _lease() -> list[Column[object]]:
 # Positions of logs come from here, in the transaction that appends: autoincrement ids become visible out of order.
 counters = Table("counters", metadata, Column("name", Id, primary_key=True), Column("value", Big, nullable=False))
 
+# `event_days` and `thumbnail_days` say how long they are kept (null: as set up, 0: for ever); `tidied_at` is when that
+# was last seen to, and `thumbnails_to` the position up to which it has been for thumbnails.
 sites = Table(
     "sites",
     metadata,
     _id(),
     Column("name", Text, nullable=False, unique=True),
+    Column("time_zone", Text, nullable=False, server_default="UTC"),
+    Column("event_days", Integer),
+    Column("thumbnail_days", Integer),
+    Column("tidied_at", UtcDateTime),
+    Column("thumbnails_to", Big, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -263,12 +270,14 @@ edges = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
 )
 
+# `direction`: whether it sees people who come `in` or go `out`; null: both.
 cameras = Table(
     "cameras",
     metadata,
     Column("edge_id", Id, ForeignKey("edges.id", ondelete="CASCADE"), primary_key=True),
     Column("name", Text, primary_key=True),
     Column("up", Boolean),
+    Column("direction", String(3)),
     Column("created_at", UtcDateTime, nullable=False),
 )
 

@@ -51,3 +51,15 @@ def test_a_sites_edges_follow_the_galleries_it_is_told_to(either: Any) -> None:
     assert either.get(f"/v1/sites/{site['id']}").json() == changed.json()
     assert either.call("PATCH", f"/v1/sites/{site['id']}", json={"name": "default"}).status_code == 409
     assert either.call("PATCH", "/v1/sites/nowhere", json={"name": "x"}).status_code == 404
+
+
+def test_a_site_has_a_time_zone_and_keeps_things_as_long_as_it_is_told(either: Any) -> None:
+    made = either.post("/v1/sites", json={"name": "Berlin", "time_zone": "Europe/Berlin", "event_days": 90}).json()
+    assert (made["time_zone"], made["event_days"], made["thumbnail_days"]) == ("Europe/Berlin", 90, None)
+    path = f"/v1/sites/{made['id']}"
+    changed = either.call("PATCH", path, json={"event_days": None, "thumbnail_days": 0}).json()
+    assert (changed["time_zone"], changed["event_days"], changed["thumbnail_days"]) == ("Europe/Berlin", None, 0)
+    for wrong in ({"time_zone": "Berlin"}, {"event_days": -1}, {"thumbnail_days": 40_000}):
+        assert either.call("PATCH", path, json=wrong).json()["code"] == "invalid"
+    assert either.get(path).json() == changed
+    assert either.get("/v1/sites/default").json()["time_zone"] == "UTC"

@@ -28,3 +28,10 @@ def test_attributes_that_no_copy_can_hold_are_refused(value: dict[str, object]) 
 def test_attributes_are_anything_else() -> None:
     value = {"a": [1, {"b": None}], "c": 1.5}
     assert texts.attributes(value) == value
+
+
+@pytest.mark.parametrize("written", ["", "Mars/Olympus", "../../etc/passwd", "Europe", "/etc/UTC", "x\0"])
+def test_a_time_zone_that_does_not_exist_is_refused(written: str) -> None:
+    assert texts.time_zone("Europe/Berlin") == "Europe/Berlin"
+    with pytest.raises(Invalid, match="time zone"):
+        texts.time_zone(written)

@@ -1,0 +1,44 @@
+"""Retention: events and thumbnails that a site keeps no longer go, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from control_plane.store import retention
+from control_plane.store.db import Connection, Database
+from control_plane.store.retention import FOR_EVER, Days
+
+Forget = Callable[[Connection, str, datetime], int]
+
+
+class Retaining:
+    """What the `retain` actor does with one site. What a killed one has left over is old the next time as well."""
+
+    def __init__(self, database: Database, default: Days, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._default = default
+        self._clock = clock
+
+    def run(self, site_id: str) -> None:
+        now = self._clock()
+        with self._database.write() as connection:
+            days = retention.claim(connection, site_id, self._default, now)
+        if days is None:
+            return
+        gone = self._forget(retention.forget_events, site_id, days.events, now)
+        gone += self._forget(retention.forget_thumbnails, site_id, days.thumbnails, now)
+        if gone:
+            self._database.truncate_wal()
+
+    def _forget(self, forget: Forget, site_id: str, days: int, now: datetime) -> int:
+        """How many events there were to see to."""
+        if days == FOR_EVER:
+            return 0
+        total, before = 0, now - timedelta(days=days)
+        while True:
+            with self._database.write() as connection:
+                gone = forget(connection, site_id, before)
+            total += gone
+            if not gone:
+                return total
