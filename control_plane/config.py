@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from faces.addresses import Allowed, allowed
 from faces.errors import SettingError
 from faces.settings import Setting, read, read_dotenv, text, whole
 
@@ -47,6 +48,9 @@ SETTINGS = (
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", _broker),
     Setting("MAX_PHOTO_BYTES", str(20 * MIB), "largest photo that is taken", whole(1, 1 << 30)),
     Setting("MAX_ARCHIVE_BYTES", str(4096 * MIB), "largest ZIP archive that is taken", whole(1, 1 << 40)),
+    Setting(
+        "WEBHOOK_ALLOW", "", "hosts (`host` or `host:port`, by comma) that webhooks may reach though private", allowed
+    ),
 )
 
 
@@ -62,10 +66,12 @@ class Config:
     broker_url: str | None
     max_photo_bytes: int
     max_archive_bytes: int
+    webhook_allow: Allowed
 
     @classmethod
     def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:
         """Read the environment, and below it the `.env` file; raises SettingError."""
         values = read(SETTINGS, environment, read_dotenv(dotenv))
         values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'rollcall.db'}"
+        values["webhook_allow"] = values["webhook_allow"] or Allowed()
         return cls(**values)

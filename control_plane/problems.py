@@ -57,6 +57,7 @@ class Row(NamedTuple):
 TABLE = MappingProxyType(
     {
         "invalid": Row(400, 4400, "The request says something impossible"),
+        "forbidden_address": Row(400, 4400, "Webhooks do not go there"),
         "foreign_origin": Row(403, 4403, "Pages of other origins may not call this"),
         "not_found": Row(404, 4404, "Not found"),
         "method_not_allowed": Row(405, 4405, "This cannot be done to it"),

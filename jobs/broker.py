@@ -10,6 +10,7 @@ from faces.errors import SettingError
 ENCODE = "encode"
 IMPORTS = "imports"
 WEBHOOKS = "webhooks"
+SLOW_WEBHOOKS = "slow_webhooks"
 HOUSEKEEPING = "housekeeping"
 
 

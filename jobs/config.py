@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from faces.addresses import Allowed, allowed
 from faces.settings import Setting, read, read_dotenv, text, whole
 
 SETTINGS = (
@@ -24,6 +25,9 @@ SETTINGS = (
     Setting("EVENT_DAYS", "365", "days that events are kept where the site says nothing; 0: all", whole(0, 36_500)),
     Setting("THUMBNAIL_DAYS", "30", "days that thumbnails are kept, likewise", whole(0, 36_500)),
     Setting("MAX_ENTRY_BYTES", str(20 << 20), "largest photo in a ZIP that is taken", whole(1, 1 << 30)),
+    Setting(
+        "WEBHOOK_ALLOW", "", "hosts (`host` or `host:port`, by comma) that webhooks may reach though private", allowed
+    ),
 )
 
 
@@ -46,10 +50,12 @@ class Config:
     max_entry_bytes: int
     event_days: int
     thumbnail_days: int
+    webhook_allow: Allowed
 
     @classmethod
     def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:
         """Read the environment, and below it the `.env` file; raises SettingError."""
         values = read(SETTINGS, environment, read_dotenv(dotenv))
         values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'rollcall.db'}"
+        values["webhook_allow"] = values["webhook_allow"] or Allowed()
         return cls(**values)

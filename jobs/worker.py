@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.store import discards, enrollments, identifications, import_chunks, imports, retention, webhooks
+from control_plane.store import deliveries, discards, enrollments, identifications, import_chunks, imports, retention
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
 from control_plane.store.retention import Days
@@ -22,7 +22,7 @@ from faces.engine.enroll import Limits as PhotoLimits
 from faces.errors import RollcallError
 from jobs.admission import Admission
 from jobs.admitting import Admitting
-from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, WEBHOOKS, make_broker
+from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, SLOW_WEBHOOKS, WEBHOOKS, make_broker
 from jobs.config import Config
 from jobs.copies import Copies
 from jobs.directory import Limits
@@ -30,19 +30,24 @@ from jobs.encode import Encoding
 from jobs.ending import Ending
 from jobs.identify import Identifying
 from jobs.looking import Looking
+from jobs.outbound import Outbound
 from jobs.planning import Planning
 from jobs.retention import Retaining
 from jobs.sweep import Due, Send, Sweeper
-from jobs.webhooks import Delivering
+from jobs.together import Together
+from jobs.webhooks import Delivering, Forgetting
 
 log = logging.getLogger("worker")
 
-WEBHOOK_THREADS = 8
+WEBHOOK_THREADS = 24
+SLOW_WEBHOOK_THREADS = 16
+"""Each waits for one receiver: so many may hang without holding up another. They cost little while they wait."""
+
 HOUSEKEEPING_THREADS = 2
 ENCODE_LIMIT_MS = 120_000
 IMPORT_LIMIT_MS = 3_600_000
 RETAIN_LIMIT_MS = 3_600_000
-DELIVER_LIMIT_MS = 30_000
+DELIVER_LIMIT_MS = 60_000
 STOP_MS = 10_000
 IDLE_MS = 250
 """How long a thread waits before it asks an empty queue again: Redis is polled, and each asking costs."""
@@ -61,7 +66,7 @@ class Worker:
     """Actors, their threads and the sweeper, on one database and one broker."""
 
     def __init__(self, config: Config) -> None:
-        threads = 2 * config.worker_threads + HOUSEKEEPING_THREADS + WEBHOOK_THREADS
+        threads = 2 * config.worker_threads + HOUSEKEEPING_THREADS + WEBHOOK_THREADS + SLOW_WEBHOOK_THREADS
         self._database = Database(config.database_url, pool_size=threads + 4)
         self._pools = [
             Pool(config.broker_url, queue, threads, jobs) for queue, threads, jobs in _jobs(config, self._database)
@@ -102,7 +107,9 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     planning = Planning(database, blobs, utcnow, limits)
     ending = Ending(database, blobs, utcnow)
     retaining = Retaining(database, Days(config.event_days, config.thumbnail_days), utcnow)
-    delivering = Delivering(database, utcnow)
+    together, outbound = Together(database), Outbound(config.webhook_allow)
+    delivering = Delivering(database, together, outbound, utcnow)
+    delivering_slowly = Delivering(database, together, outbound, utcnow, slow=True)
     housekeeping = [
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
         Job("admit", admitting.run, imports.admissible, IMPORT_LIMIT_MS),
@@ -110,6 +117,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
         Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS),
         Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS),
         Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
+        Job("forget_deliveries", Forgetting(database, utcnow).run, deliveries.old, IMPORT_LIMIT_MS),
     ]
     encode = [
         Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS),
@@ -119,7 +127,12 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
         (ENCODE, config.worker_threads, encode),
         (IMPORTS, config.worker_threads, [Job("look", looking.run, import_chunks.due, ENCODE_LIMIT_MS)]),
         (HOUSEKEEPING, HOUSEKEEPING_THREADS, housekeeping),
-        (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, webhooks.due, DELIVER_LIMIT_MS)]),
+        (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, deliveries.due, DELIVER_LIMIT_MS)]),
+        (
+            SLOW_WEBHOOKS,
+            SLOW_WEBHOOK_THREADS,
+            [Job("deliver_slowly", delivering_slowly.run, deliveries.due_slow, DELIVER_LIMIT_MS)],
+        ),
     ]
 
 
@@ -143,6 +156,8 @@ class Pool:
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s worker: %(message)s")
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
+    # It would name receivers' URLs, which may hold a secret.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from faces.errors import RollcallError
+from faces.settings import read_dotenv
 from rollcall.supervisor import Process, Supervisor
 
 HOST = "127.0.0.1"
@@ -52,6 +54,7 @@ def start_centre(supervisor: Supervisor, place: Place) -> None:
         "HOST": HOST,
         "PORT": str(place.port),
         "STREAM_PORT": str(place.stream_port),
+        **_webhooks_here(),
     }
     supervisor.start(Process("control plane", "control_plane", environment))
     supervisor.wait_ready(f"{place.url}/readyz")
@@ -62,6 +65,12 @@ def start_edge(supervisor: Supervisor, place: Place, settings: Mapping[str, str]
     """Start the edge on one camera; `settings` are the edge's own, by name."""
     environment = {"DATA_DIR": str(place.data / "edge"), "CONTROL_PLANE_URL": place.url, **settings}
     supervisor.start(Process("edge", "edge", environment, restart))
+
+
+def _webhooks_here() -> dict[str, str]:
+    """Who can reach the all-in-one is on this machine already: webhooks may go to it, too, unless told otherwise."""
+    told = "WEBHOOK_ALLOW" in {**read_dotenv(Path(".env")), **os.environ}
+    return {} if told else {"WEBHOOK_ALLOW": "127.0.0.1,localhost"}
 
 
 def _taken(port: int) -> bool:

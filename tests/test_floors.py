@@ -39,6 +39,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 FACES = (
     "errors",
     "settings",
+    "addresses",
     "face",
     "encoding",
     "corrections",
@@ -65,11 +66,12 @@ HOMES: dict[str, tuple[str, ...]] = {
     "threadpoolctl": ("faces.engine",),
     "psycopg": ("control_plane.store",),
     "redis": ("control_plane",),
-    "requests": ("edge", "jobs.webhooks", "rollcall"),
+    "requests": ("edge", "jobs.outbound", "rollcall"),
     "rich": ("rollcall",),
     "sqlalchemy": ("control_plane.store", "migrations"),
     "starlette": ("control_plane",),
     "python_multipart": ("control_plane",),
+    "urllib3": ("jobs.outbound",),
     "uvicorn": ("control_plane",),
     "websockets": ("edge", "rollcall"),
 }

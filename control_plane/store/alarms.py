@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
+from control_plane.store import webhooks
 from control_plane.store.db import new_id
 from control_plane.store.tables import alarms
 from faces.errors import NotFound
@@ -18,6 +19,7 @@ class AlarmKind(StrEnum):
     EVENT_ID_REUSED = "event_id_reused"
     EDGE_AHEAD = "edge_ahead"
     EDGE_DIVERGED = "edge_diverged"
+    WEBHOOK_DISABLED = "webhook_disabled"
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,14 +51,16 @@ def sound(
     gallery_id: str | None = None,
     event_id: str | None = None,
 ) -> None:
-    """Raise an alarm; while one of this kind and subject is open, it is counted up instead."""
+    """Raise an alarm, and tell the webhooks that ask for alarms; while one of this kind and subject is open, it is
+    counted up instead, and nobody is told again."""
     same = (alarms.c.kind == kind) & (alarms.c.subject == subject) & alarms.c.acknowledged_at.is_(None)
     again = alarms.update().where(same).values(count=alarms.c.count + 1, last_at=now)
     if connection.execute(again).rowcount:
         return
+    alarm_id = new_id(now)
     connection.execute(
         alarms.insert().values(
-            id=new_id(now),
+            id=alarm_id,
             kind=kind,
             subject=subject,
             message=message,
@@ -69,6 +73,7 @@ def sound(
             last_at=now,
         )
     )
+    webhooks.enqueue_alarm(connection, alarm_id, site_id, gallery_id, now)
 
 
 def acknowledge(connection: sa.Connection, alarm_id: str, by: str, now: datetime) -> Alarm:

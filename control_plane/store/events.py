@@ -142,7 +142,8 @@ def _store(
         fresh = _forgetful(connection, fresh)
         connection.execute(counters.update().where(counters.c.name == LOG).values(value=last + len(fresh)))
         _insert(connection, fresh, last + 1, now)
-        webhooks.enqueue(connection, [n.event for n in fresh if n.event.name or not n.event.identity_id], now)
+        wanted = [(n.site_id, n.event) for n in fresh if n.event.name or not n.event.identity_id]
+        webhooks.enqueue(connection, wanted, now)
     _sound(connection, fresh, now)
     for arrival, told in zip(arrivals, verdicts, strict=True):
         _sound_reuse(connection, arrival.edge_id, places[arrival.edge_id], told, now)
@@ -204,6 +205,11 @@ def get(connection: sa.Connection, event_id: str) -> LoggedEvent:
     if row is None:
         raise NotFound(f"there is no event {event_id!r}")
     return _logged(row)
+
+
+def several(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, LoggedEvent]:
+    """Those of these events that are in the log, by id."""
+    return {r.id: _logged(r) for r in connection.execute(_select().where(events.c.id.in_(event_ids)))}
 
 
 def thumbnail(connection: sa.Connection, event_id: str) -> bytes:

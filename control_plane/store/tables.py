@@ -344,32 +344,69 @@ past_events = Table(
     Column("body_hash", LargeBinary, nullable=False),
 )
 
-# `statuses` lists the decisions told; an empty list means all events.
+# `statuses` lists the decisions told; an empty list of `sites`, `cameras` or `galleries` means all of them. Since when
+# nothing but failures: `failing_since`. `slow`: it was slow to answer last time, or did not. One run at a time delivers
+# to a receiver: whoever holds the lease.
 webhooks = Table(
     "webhooks",
     metadata,
     _id(),
     Column("url", Text, nullable=False),
     Column("statuses", Json, nullable=False),
+    Column("sites", Json, nullable=False, server_default="[]"),
+    Column("cameras", Json, nullable=False, server_default="[]"),
+    Column("galleries", Json, nullable=False, server_default="[]"),
+    Column("alarms", Boolean, nullable=False, server_default=sa.false()),
     Column("enabled", Boolean, nullable=False),
+    Column("disabled_because", String(16)),
+    Column("failing_since", UtcDateTime),
+    Column("paused_until", UtcDateTime),
+    Column("slow", Boolean, nullable=False, server_default=sa.false()),
+    Column("lease_owner", Id),
+    Column("lease_until", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# A receiver's secrets: the one without `valid_until` is the newest; another one signs beside it until then.
+webhook_secrets = Table(
+    "webhook_secrets",
+    metadata,
+    _id(),
+    Column("webhook_id", Id, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("secret", Text, nullable=False),
+    Column("valid_until", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Of an event, or of an alarm. `attempts` counts all; `step` is how far the schedule of retries has got.
 deliveries = Table(
     "deliveries",
     metadata,
     _id(),
     Column("webhook_id", Id, ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
-    Column("event_id", Id, nullable=False),
+    Column("event_id", Id),
+    Column("alarm_id", Id),
     Column("state", String(16), nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("step", Integer, nullable=False, default=0, server_default="0"),
     Column("last_status", Integer),
     Column("last_error", Text),
     Column("created_at", UtcDateTime, nullable=False),
-    Column("finished_at", UtcDateTime),
-    *_lease(),
+    Column("finished_at", UtcDateTime, index=True),
     sa.UniqueConstraint("webhook_id", "event_id"),
-    Index(None, "state", "due_at"),
+    Index(None, "webhook_id", "state", "due_at"),
+)
+
+delivery_attempts = Table(
+    "delivery_attempts",
+    metadata,
+    _id(),
+    Column("delivery_id", Id, ForeignKey("deliveries.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("duration_ms", Integer, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
 )
 
 # Who was erased, and at which revision of each gallery: an edge that has reported that revision has forgotten them.

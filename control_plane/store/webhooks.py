@@ -1,8 +1,9 @@
-"""Webhooks and their deliveries: a delivery row is written in the event's own transaction."""
+"""Webhooks: who is told of which events and alarms. A delivery row is written in the event's own transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -11,60 +12,136 @@ import msgspec
 import sqlalchemy as sa
 
 from control_plane.store.db import insert_rows, new_id
-from control_plane.store.tables import deliveries, webhooks
-from faces.errors import NotFound
+from control_plane.store.tables import deliveries, galleries, sites, webhook_secrets, webhooks
+from faces.errors import Invalid, NotFound
 from faces.events import Event, Status
+from faces.signing import secret_of
 
-LEASE = timedelta(seconds=60)
-
-RETRY_AFTER_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Seconds before each further attempt (the Standard Webhooks specification's example schedule)."""
+KEY_BYTES = 32
+PENDING = "pending"
 
 
-class DeliveryState(StrEnum):
-    """`PENDING` moves to `DELIVERED`, or to `FAILED` when the schedule is used up."""
+class Because(StrEnum):
+    """Why a webhook was switched off by itself: its receiver answered 410, or nothing but failures for days."""
 
-    PENDING = "pending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
+    GONE = "gone"
+    FAILING = "failing"
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A receiver; `statuses` are the decisions it is told."""
+    """A receiver, and what it is told: decisions of these `statuses`, at these `sites` (ids), by these `cameras`
+    (names), of people of these `galleries` (ids), each empty for all; and `alarms`.
+
+    `failing_since`: when the first of nothing but failures was.
+    """
 
     id: str
     url: str
     statuses: list[Status]
+    sites: list[str]
+    cameras: list[str]
+    galleries: list[str]
+    alarms: bool
     enabled: bool
+    disabled_because: Because | None
+    failing_since: datetime | None
     created_at: datetime
 
+    def wants(self, event: Event, site_id: str) -> bool:
+        return (
+            event.status in self.statuses
+            and (not self.sites or site_id in self.sites)
+            and (not self.cameras or event.camera in self.cameras)
+            and (not self.galleries or event.gallery_id in self.galleries)
+        )
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    webhook_id: str
-    event_id: str
-    state: DeliveryState
-    attempts: int
-    due_at: datetime
-    last_status: int | None
-    last_error: str | None
-    created_at: datetime
-    finished_at: datetime | None
-
-
-class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker needs to know of a delivery it has claimed."""
-
-    id: str
-    event_id: str
-    url: str
-    attempts: int
+    def wants_alarm(self, site_id: str | None, gallery_id: str | None) -> bool:
+        """Whether it is told of an alarm; one that names no site or gallery concerns all of them."""
+        return (
+            self.alarms
+            and (not self.sites or site_id is None or site_id in self.sites)
+            and (not self.galleries or gallery_id is None or gallery_id in self.galleries)
+        )
 
 
-def create(connection: sa.Connection, url: str, statuses: list[Status], now: datetime) -> Webhook:
-    hook = Webhook(id=new_id(now), url=url, statuses=statuses, enabled=True, created_at=now)
-    connection.execute(webhooks.insert().values(**msgspec.structs.asdict(hook)))
-    return hook
+class WebhookWithSecret(Webhook, frozen=True, kw_only=True):
+    """A webhook that was just made: the one time that its secret is shown."""
+
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"WebhookWithSecret({self.id})"
+
+
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """A new secret, shown this once; the old one signs as well until then."""
+
+    secret: str
+    old_valid_until: datetime
+
+    def __repr__(self) -> str:
+        return f"Secret({self.old_valid_until})"
+
+
+def create(
+    connection: sa.Connection,
+    url: str,
+    statuses: Sequence[Status],
+    now: datetime,
+    *,
+    sites: Sequence[str] = (),
+    cameras: Sequence[str] = (),
+    galleries: Sequence[str] = (),
+    alarms: bool = False,
+) -> WebhookWithSecret:
+    """Add a webhook and make its secret; raises Invalid where it would be told nothing, or of no such site."""
+    values: dict[str, Any] = {
+        "url": url,
+        "statuses": list(statuses),
+        "sites": list(sites),
+        "cameras": list(cameras),
+        "galleries": list(galleries),
+        "alarms": alarms,
+    }
+    _check(connection, values)
+    webhook_id = new_id(now)
+    connection.execute(webhooks.insert().values(id=webhook_id, enabled=True, created_at=now, **values))
+    secret = _add_secret(connection, webhook_id, now)
+    return WebhookWithSecret(secret=secret, **msgspec.structs.asdict(get(connection, webhook_id)))
+
+
+def change(connection: sa.Connection, webhook_id: str, changed: dict[str, Any]) -> Webhook:
+    """Change its URL, what it is told, or whether it is enabled. Another URL, or enabling it, is a fresh start."""
+    before = get(connection, webhook_id)
+    values = dict(changed)
+    if "url" in values or values.get("enabled"):
+        values |= {"failing_since": None, "paused_until": None, "slow": False}
+    if values.get("enabled"):
+        values["disabled_because"] = None
+    _check(connection, msgspec.structs.asdict(before) | changed)
+    if values:
+        connection.execute(webhooks.update().where(webhooks.c.id == webhook_id).values(**values))
+    return get(connection, webhook_id)
+
+
+def rotate(connection: sa.Connection, webhook_id: str, keep_old: timedelta, now: datetime) -> Secret:
+    """Make a new secret. The one before it signs as well for a while, and any older one no more."""
+    get(connection, webhook_id)
+    mine = webhook_secrets.c.webhook_id == webhook_id
+    connection.execute(webhook_secrets.delete().where(mine & webhook_secrets.c.valid_until.is_not(None)))
+    connection.execute(webhook_secrets.update().where(mine).values(valid_until=now + keep_old))
+    return Secret(secret=_add_secret(connection, webhook_id, now), old_valid_until=now + keep_old)
+
+
+def secrets(connection: sa.Connection, webhook_id: str, now: datetime) -> list[str]:
+    """What messages are signed with, the newest first."""
+    until = webhook_secrets.c.valid_until
+    query = (
+        sa.select(webhook_secrets.c.secret)
+        .where((webhook_secrets.c.webhook_id == webhook_id) & (until.is_(None) | (until > now)))
+        .order_by(webhook_secrets.c.id.desc())
+    )
+    return list(connection.execute(query).scalars())
 
 
 def get(connection: sa.Connection, webhook_id: str) -> Webhook:
@@ -85,104 +162,86 @@ def listing(connection: sa.Connection, *, after: str = "", limit: int = 100) -> 
     return [_webhook(r) for r in connection.execute(query)]
 
 
-def enqueue(connection: sa.Connection, events: Sequence[Event], now: datetime) -> None:
-    """A delivery of each event to each enabled webhook that wants it."""
-    hooks = [_webhook(r) for r in connection.execute(sa.select(webhooks).where(webhooks.c.enabled))]
+def enqueue(connection: sa.Connection, told: Sequence[tuple[str, Event]], now: datetime) -> None:
+    """A delivery of each event (with the id of its site) to each enabled webhook that wants it."""
+    hooks = _enabled(connection)
     rows = [
-        {
-            "id": new_id(now),
-            "webhook_id": hook.id,
-            "event_id": str(event.id),
-            "state": DeliveryState.PENDING,
-            "due_at": now,
-            "created_at": now,
-            "attempts": 0,
-        }
-        for event in events
+        delivery(hook.id, now, event_id=str(event.id))
+        for site_id, event in told
         for hook in hooks
-        if event.status in hook.statuses
+        if hook.wants(event, site_id)
     ]
     insert_rows(connection, deliveries, rows)
 
 
-def pending_of(connection: sa.Connection, event_ids: Sequence[str]) -> list[str]:
-    """The deliveries of these events that are still to be made."""
-    query = sa.select(deliveries.c.id).where(
-        deliveries.c.event_id.in_(event_ids) & (deliveries.c.state == DeliveryState.PENDING)
-    )
-    return list(connection.execute(query).scalars())
-
-
-def delivery_listing(
-    connection: sa.Connection, webhook_id: str, *, after: str = "", limit: int = 100
-) -> list[Delivery]:
-    get(connection, webhook_id)
-    query = (
-        sa.select(deliveries)
-        .where((deliveries.c.webhook_id == webhook_id) & (deliveries.c.id > after))
-        .order_by(deliveries.c.id)
-        .limit(limit)
-    )
-    return [
-        Delivery(
-            **{name: r._mapping[name] for name in Delivery.__struct_fields__ if name != "state"},
-            state=DeliveryState(r.state),
-        )
-        for r in connection.execute(query)
-    ]
-
-
-def due(connection: sa.Connection, now: datetime, *, limit: int = 100) -> list[str]:
-    """Deliveries whose time has come and that nobody holds."""
-    query = sa.select(deliveries.c.id).where(_free(now)).order_by(deliveries.c.due_at).limit(limit)
-    return list(connection.execute(query).scalars())
-
-
-def claim(connection: sa.Connection, delivery_id: str, owner: str, now: datetime) -> Work | None:
-    """Take the lease of a due delivery; None if it is not to be had."""
-    taken = connection.execute(
-        deliveries.update()
-        .where((deliveries.c.id == delivery_id) & _free(now))
-        .values(lease_owner=owner, lease_until=now + LEASE, attempts=deliveries.c.attempts + 1)
-        .returning(deliveries.c.event_id, deliveries.c.webhook_id, deliveries.c.attempts)
-    ).one_or_none()
-    if taken is None:
-        return None
-    hook = get(connection, taken.webhook_id)
-    return Work(id=delivery_id, event_id=taken.event_id, url=hook.url, attempts=taken.attempts)
-
-
-def delivered(connection: sa.Connection, delivery_id: str, status: int, now: datetime) -> None:
-    _set(connection, delivery_id, state=DeliveryState.DELIVERED, last_status=status, last_error=None, finished_at=now)
-
-
-def failed(
-    connection: sa.Connection, delivery_id: str, attempts: int, status: int | None, error: str, now: datetime
+def enqueue_alarm(
+    connection: sa.Connection, alarm_id: str, site_id: str | None, gallery_id: str | None, now: datetime
 ) -> None:
-    """Keep why an attempt failed, and set the time of the next, or give up after the last."""
-    if attempts > len(RETRY_AFTER_S):
-        values: dict[str, Any] = {"state": DeliveryState.FAILED, "finished_at": now}
-    else:
-        values = {"due_at": now + timedelta(seconds=RETRY_AFTER_S[attempts - 1])}
-    _set(connection, delivery_id, last_status=status, last_error=error, **values)
+    """A delivery of an alarm to each enabled webhook that wants alarms."""
+    hooks = [hook for hook in _enabled(connection) if hook.wants_alarm(site_id, gallery_id)]
+    rows = [delivery(hook.id, now, alarm_id=alarm_id) for hook in hooks]
+    insert_rows(connection, deliveries, rows)
 
 
-def _set(connection: sa.Connection, delivery_id: str, **values: object) -> None:
-    connection.execute(
-        deliveries.update().where(deliveries.c.id == delivery_id).values(**values, lease_owner=None, lease_until=None)
+def pending_of(connection: sa.Connection, event_ids: Sequence[str]) -> list[str]:
+    """One delivery of these events that is still to be made, for each webhook that has any."""
+    query = (
+        sa.select(sa.func.min(deliveries.c.id))
+        .where(
+            deliveries.c.webhook_id.in_(sa.select(webhooks.c.id).where(webhooks.c.enabled))
+            & deliveries.c.event_id.in_(event_ids)
+            & (deliveries.c.state == PENDING)
+        )
+        .group_by(deliveries.c.webhook_id)
     )
+    return list(connection.execute(query).scalars())
 
 
-def _free(now: datetime) -> sa.ColumnElement[bool]:
-    expired = deliveries.c.lease_until.is_(None) | (deliveries.c.lease_until <= now)
-    return (deliveries.c.state == DeliveryState.PENDING) & (deliveries.c.due_at <= now) & expired
+def delivery(
+    webhook_id: str, now: datetime, *, event_id: str | None = None, alarm_id: str | None = None
+) -> dict[str, Any]:
+    """The row of a delivery that is due at once."""
+    return {
+        "id": new_id(now),
+        "webhook_id": webhook_id,
+        "event_id": event_id,
+        "alarm_id": alarm_id,
+        "state": PENDING,
+        "due_at": now,
+        "created_at": now,
+        "attempts": 0,
+        "step": 0,
+    }
+
+
+def _enabled(connection: sa.Connection) -> list[Webhook]:
+    return [_webhook(r) for r in connection.execute(sa.select(webhooks).where(webhooks.c.enabled))]
+
+
+def _add_secret(connection: sa.Connection, webhook_id: str, now: datetime) -> str:
+    secret = secret_of(os.urandom(KEY_BYTES))
+    connection.execute(
+        webhook_secrets.insert().values(id=new_id(now), webhook_id=webhook_id, secret=secret, created_at=now)
+    )
+    return secret
+
+
+def _check(connection: sa.Connection, values: dict[str, Any]) -> None:
+    if not values["statuses"] and not values["alarms"]:
+        raise Invalid("statuses is empty, and no alarms are asked for: the webhook would be told nothing")
+    _check_known(connection, sites, "site", values["sites"])
+    _check_known(connection, galleries, "gallery", values["galleries"])
+
+
+def _check_known(connection: sa.Connection, table: sa.Table, what: str, ids: Iterable[str]) -> None:
+    known = set(connection.execute(sa.select(table.c.id).where(table.c.id.in_(list(ids)))).scalars())
+    for wanted in ids:
+        if wanted not in known:
+            raise Invalid(f"there is no {what} {wanted!r}")
 
 
 def _webhook(row: sa.Row[Any]) -> Webhook:
-    return Webhook(
-        id=row.id,
-        url=row.url,
-        statuses=[Status(s) for s in row.statuses],
-        enabled=row.enabled,
-        created_at=row.created_at,
-    )
+    values = {name: row._mapping[name] for name in Webhook.__struct_fields__}
+    values["statuses"] = [Status(s) for s in row.statuses]
+    values["disabled_because"] = Because(row.disabled_because) if row.disabled_because else None
+    return Webhook(**values)

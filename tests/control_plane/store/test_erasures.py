@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from control_plane.store import erasures, events, galleries, identities, members, sites, webhooks
+from control_plane.store import deliveries, erasures, events, galleries, identities, members, sites, webhooks
 from control_plane.store.db import Database
 from faces.errors import NotFound
 from faces.events import Status
@@ -72,4 +72,4 @@ def test_what_arrives_late_of_an_erased_person_has_no_name_no_picture_and_tells_
         assert [v.outcome for v in append(connection, late) + append(connection, late)] == ["stored", "known"]
         found = events.get(connection, str(late.id))
         assert (found.identity_id, found.name, found.thumbnail) == (ann, None, False)
-        assert webhooks.due(connection, NOW) == []
+        assert deliveries.due(connection, NOW) == []

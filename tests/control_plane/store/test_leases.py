@@ -7,11 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from control_plane.store import enrollments, events, galleries, imports, webhooks
+from control_plane.store import enrollments, galleries, imports
 from control_plane.store.db import Database
-from control_plane.store.webhooks import DeliveryState
 from faces.errors import NotFound, Reason
-from faces.events import Event, Status, uuid7
 from tests.conftest import NOW
 
 G = galleries.DEFAULT_GALLERY
@@ -85,44 +83,3 @@ def test_an_archive_that_cannot_be_read_is_a_failed_import(database: Database) -
         found = imports.get(connection, row)
         assert (found.state, found.error) == (imports.State.FAILED, {"code": "unreadable_archive"})
         assert imports.due(connection, NOW) == []
-
-
-def delivery(database: Database) -> str:
-    with database.write() as connection:
-        webhooks.create(connection, "http://h/", [Status.PASS], NOW)
-        event = Event(id=uuid7(NOW, bytes(10)), camera="door", captured_at=NOW, status=Status.PASS)
-        events.append(connection, [event], site_id="default", edge_id="e", now=NOW)
-        (row,) = webhooks.due(connection, NOW)
-        return row
-
-
-def test_a_failed_delivery_is_due_again_by_the_schedule_until_it_is_used_up(database: Database) -> None:
-    row, now, waits = delivery(database), NOW, []
-    with database.write() as connection:
-        while webhooks.due(connection, now):
-            work = webhooks.claim(connection, row, "one", now)
-            assert work is not None
-            webhooks.failed(connection, row, work.attempts, 500, "the receiver answered 500", now)
-            (found,) = webhooks.delivery_listing(connection, webhooks.listing(connection)[0].id)
-            waits.append((found.due_at - now).total_seconds())
-            now = max(now, found.due_at)
-        assert waits[:-1] == list(webhooks.RETRY_AFTER_S)
-        assert (found.state, found.attempts, found.last_status) == (DeliveryState.FAILED, 10, 500)
-
-
-def test_a_delivered_delivery_is_never_due_again(database: Database) -> None:
-    row = delivery(database)
-    with database.write() as connection:
-        webhooks.claim(connection, row, "one", NOW)
-        webhooks.delivered(connection, row, 204, NOW)
-        assert webhooks.due(connection, NOW + timedelta(days=30)) == []
-        assert webhooks.claim(connection, row, "two", NOW + timedelta(days=30)) is None
-
-
-def test_deleting_a_webhook_deletes_what_was_still_to_be_delivered(database: Database) -> None:
-    delivery(database)
-    with database.write() as connection:
-        webhooks.delete(connection, webhooks.listing(connection)[0].id)
-        assert webhooks.due(connection, NOW) == []
-        with pytest.raises(NotFound):
-            webhooks.delete(connection, "nonsense")
