@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Literal
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.identities import Moment
 from control_plane.api.ingest import MOST_BYTES, received
 from control_plane.api.pictures import picture
 from control_plane.api.route import Call, Limit, Listing, Media, Position, Route, answer, listing
+from control_plane.api.tables import BOM, CSV, line
 from control_plane.api.wireform import wire, wire_answer, wire_bodies
 from control_plane.auth import EDGE, OPERATOR
 from control_plane.dispatch import DELIVER
+from control_plane.plane import Plane
 from control_plane.store import events, webhooks
-from control_plane.store.events import LoggedEvent, Wanted
+from control_plane.store.events import EventInFull, LoggedEvent, Wanted
 from faces.events import Event, EventKind, Status
 from faces.wire import Verdicts
+
+NDJSON = "application/x-ndjson"
+EXPORT_PAGE = 500
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +67,12 @@ class Log(Filter, frozen=True, kw_only=True):
     order: Literal["oldest", "newest"] = "oldest"
 
 
+class Export(Filter, frozen=True, kw_only=True):
+    """A table for a spreadsheet, or one JSON object a line for a program."""
+
+    format: Literal["csv", "ndjson"] = "csv"
+
+
 class Batch(msgspec.Struct, frozen=True):
     """Events in order, oldest first; one that cannot be read is refused alone. `clock_offset_s` is how far the edge's
     clock is ahead."""
@@ -84,10 +97,50 @@ async def browse(call: Call[None, Log]) -> Response:
     return listing(found, asked.limit, lambda e: str(e.position))
 
 
+async def export(call: Call[None, Export]) -> Response:
+    """All events that there are now, oldest first, as one file."""
+    asked = call.query
+    head = await call.plane.read(events.head)
+    pages = _pages(call.plane, asked.wanted(), before=head + 1)
+    headers = {"Content-Disposition": f'attachment; filename="events.{asked.format}"'}
+    if asked.format == "csv":
+        return StreamingResponse(_csv(pages), 200, headers, CSV)
+    return StreamingResponse(_ndjson(pages), 200, headers, NDJSON)
+
+
+async def _pages(plane: Plane, wanted: Wanted, before: int) -> AsyncIterator[list[LoggedEvent]]:
+    after = 0
+    while found := await plane.read(
+        partial(events.listing, after=after, before=before, limit=EXPORT_PAGE, wanted=wanted)
+    ):
+        yield found
+        after = found[-1].position
+
+
+async def _csv(pages: AsyncIterator[list[LoggedEvent]]) -> AsyncIterator[str]:
+    yield BOM + line(LoggedEvent.__struct_fields__)
+    async for found in pages:
+        yield "".join(line(_cells(event)) for event in found)
+
+
+async def _ndjson(pages: AsyncIterator[list[LoggedEvent]]) -> AsyncIterator[bytes]:
+    async for found in pages:
+        yield msgspec.json.Encoder().encode_lines(found)
+
+
+def _cells(event: LoggedEvent) -> Iterator[object]:
+    """A row: times as in JSON, and what is a list or an object in JSON likewise."""
+    for name, value in zip(LoggedEvent.__struct_fields__, msgspec.structs.astuple(event), strict=True):
+        if name in ("captured_at", "arrived_at"):
+            yield msgspec.to_builtins(value)
+        else:
+            yield msgspec.json.encode(value).decode() if isinstance(value, tuple | dict | bool) else value
+
+
 async def show(call: Call[None, None]) -> Response:
-    """One event."""
+    """One event, with all that decided."""
     event_id = call.path()
-    return answer(await call.plane.read(lambda c: events.get(c, event_id)))
+    return answer(await call.plane.read(lambda c: events.in_full(c, event_id)))
 
 
 async def thumbnail(call: Call[None, None]) -> Response:
@@ -119,6 +172,7 @@ ROUTES = (
         reads=wire_bodies(Batch),
         limit=lambda _: MOST_BYTES,
     ),
-    Route("GET", "/v1/events/{id}", show, OPERATOR, {200: LoggedEvent}),
+    Route("GET", "/v1/events/export", export, OPERATOR, {200: Media((CSV, NDJSON))}, query=Export),
+    Route("GET", "/v1/events/{id}", show, OPERATOR, {200: EventInFull}),
     Route("GET", "/v1/events/{id}/thumbnail", thumbnail, OPERATOR, {200: Media(("image/jpeg",))}),
 )

@@ -7,6 +7,8 @@ import io
 from collections.abc import Iterable
 
 CSV = "text/csv; charset=utf-8"
+BOM = "\ufeff"
+"""What a table begins with that is meant for spreadsheets: without it they take UTF-8 for something else."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula."""

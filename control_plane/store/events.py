@@ -11,13 +11,14 @@ import msgspec
 import sqlalchemy as sa
 
 from control_plane.store import alarms, erasures, identities, webhooks
+from control_plane.store import galleries as galleries_store
 from control_plane.store import sites as sites_store
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import insert_rows
-from control_plane.store.tables import counters, edges, events, past_events, sites, thumbnails
+from control_plane.store.tables import counters, edges, events, galleries, past_events, sites, thumbnails
 from faces.errors import NotFound
 from faces.events import Event, EventKind, Status
-from faces.gallery import Kind
+from faces.gallery import Kind, checksum_text
 from faces.wire import Verdict
 
 LOG = "events"
@@ -57,6 +58,23 @@ class LoggedEvent(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     dropped: dict[str, int] | None
     thumbnail: bool
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whom the face was compared with; of the runner-up the edge tells the distance alone."""
+
+    identity_id: str | None
+    name: str | None
+    distance: float
+
+
+class EventInFull(LoggedEvent, frozen=True, kw_only=True):
+    """An event with all that decided: the candidates, nearest first, and where the gallery stood, by its name now and
+    the checksum of its revision then (null: no longer known)."""
+
+    candidates: list[Candidate]
+    gallery: str | None
+    gallery_checksum: str | None
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +228,24 @@ def get(connection: sa.Connection, event_id: str) -> LoggedEvent:
 def several(connection: sa.Connection, event_ids: Sequence[str]) -> dict[str, LoggedEvent]:
     """Those of these events that are in the log, by id."""
     return {r.id: _logged(r) for r in connection.execute(_select().where(events.c.id.in_(event_ids)))}
+
+
+def in_full(connection: sa.Connection, event_id: str) -> EventInFull:
+    """One event with all that decided; raises NotFound."""
+    event = get(connection, event_id)
+    told = {name: getattr(event, name) for name in LoggedEvent.__struct_fields__}
+    nearest = Candidate(identity_id=event.identity_id, name=event.name, distance=event.distance or 0.0)
+    second = Candidate(identity_id=None, name=None, distance=event.runner_up_distance or 0.0)
+    gallery = connection.execute(sa.select(galleries.c.name).where(galleries.c.id == event.gallery_id)).scalar()
+    checksum = None
+    if event.gallery_id is not None and event.gallery_revision is not None:
+        checksum = galleries_store.checksum_at(connection, event.gallery_id, event.gallery_revision)
+    return EventInFull(
+        **told,
+        candidates=[nearest] * (event.distance is not None) + [second] * (event.runner_up_distance is not None),
+        gallery=gallery,
+        gallery_checksum=None if checksum is None else checksum_text(checksum),
+    )
 
 
 def thumbnail(connection: sa.Connection, event_id: str) -> bytes:

@@ -200,11 +200,18 @@ def stood_at(connection: sa.Connection, gallery_id: str, claimed: Position) -> b
     restored from a backup never stood where copies of its lost future stand, though the revision may be the same."""
     if claimed == START:
         return True
-    gallery = _gallery(connection, gallery_id)
-    if claimed.revision == gallery.revision:
-        return claimed.checksum == int(gallery.checksum)
-    at = (gallery_changes.c.gallery_id == gallery_id) & (gallery_changes.c.revision == claimed.revision)
-    return connection.execute(sa.select(gallery_changes.c.checksum).where(at)).scalar() == claimed.checksum
+    _gallery(connection, gallery_id)
+    return checksum_at(connection, gallery_id, claimed.revision) == claimed.checksum
+
+
+def checksum_at(connection: sa.Connection, gallery_id: str, revision: int) -> int | None:
+    """A gallery's checksum when it stood at a revision; None where that is no longer, or was never, known."""
+    at = (galleries.c.id == gallery_id) & (galleries.c.revision == revision)
+    now = connection.execute(sa.select(galleries.c.checksum).where(at)).scalar()
+    if now is not None:
+        return int(now)
+    then = (gallery_changes.c.gallery_id == gallery_id) & (gallery_changes.c.revision == revision)
+    return connection.execute(sa.select(gallery_changes.c.checksum).where(then)).scalar()
 
 
 def revisions(connection: sa.Connection) -> dict[str, int]:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import base64
+import csv
 import gzip
+import io
 import json
 import threading
 from datetime import UTC, datetime, timedelta
@@ -41,7 +43,13 @@ def test_events_are_appended_and_shown(either: Any, event: Any, jpeg: bytes) -> 
     }
     assert (logged["box"], logged["distance"], logged["thumbnail"]) == ([1, 2, 3, 4], 0.25, True)
     assert logged["captured_at"] == "2026-01-01T00:00:00Z"
-    assert either.get(f"/v1/events/{made.id}").json() == logged
+    full = either.get(f"/v1/events/{made.id}").json()
+    assert {name: full[name] for name in logged} == logged
+    assert full["candidates"] == [
+        {"identity_id": "p1", "name": "Ann", "distance": 0.25},
+        {"identity_id": None, "name": None, "distance": 0.5},
+    ]
+    assert (full["gallery"], full["gallery_checksum"]) == ("default", None)
     picture = either.get(f"/v1/events/{made.id}/thumbnail")
     assert (picture.content, picture.headers["Content-Type"]) == (jpeg, "image/jpeg")
 
@@ -294,3 +302,45 @@ def test_an_erased_persons_events_keep_no_name_and_no_picture(server: Any, event
     logged = server.get(f"/v1/events/{made.id}").json()
     assert (logged["identity_id"], logged["name"], logged["thumbnail"]) == (person, None, False)
     assert server.get(f"/v1/events/{made.id}/thumbnail").status_code == 404
+
+
+def test_one_event_tells_where_the_gallery_stood(server: Any, event: Any) -> None:
+    server.person("Ann")
+    here = server.get("/v1/galleries/default").json()
+    made = event(gallery_id="default", gallery_revision=here["revision"], distance=None)
+    server.edge().send(made)
+    server.person("Bob")
+    full = server.get(f"/v1/events/{made.id}").json()
+    assert (full["gallery_checksum"], full["candidates"]) == (here["checksum"], [])
+
+
+@pytest.fixture
+def exported(either: Any, event: Any) -> list[dict[str, Any]]:
+    """More events than a page, as the log lists them."""
+    names = ["=1+1", 'Zoë, "the boss"', None]
+    either.edge().send(*(event(name=names[n % 3], captured_at=NOW + timedelta(seconds=n)) for n in range(1203)))
+    found: list[dict[str, Any]] = []
+    while page := either.get("/v1/events", params={"limit": 500, "after": len(found)}).json()["items"]:
+        found += page
+    return found
+
+
+def test_the_log_is_exported_whole_as_lines_of_json(either: Any, exported: list[dict[str, Any]]) -> None:
+    response = either.get("/v1/events/export", params={"format": "ndjson"})
+    assert [json.loads(line) for line in response.text.splitlines()] == exported
+    assert response.headers["Content-Disposition"] == 'attachment; filename="events.ndjson"'
+    few = either.get("/v1/events/export", params={"format": "ndjson", "since": "2026-01-01T00:20:00Z"})
+    assert [json.loads(line) for line in few.text.splitlines()] == exported[1200:]
+
+
+def test_the_log_is_exported_whole_for_a_spreadsheet(either: Any, exported: list[dict[str, Any]]) -> None:
+    response = either.get("/v1/events/export")
+    assert response.content.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(response.content.decode("utf-8-sig"))))
+    assert [row["id"] for row in rows] == [e["id"] for e in exported]
+    assert [row["name"] for row in rows[:3]] == ["'=1+1", 'Zoë, "the boss"', ""]
+    first = exported[0]
+    assert (rows[0]["captured_at"], rows[0]["distance"]) == (first["captured_at"], str(first["distance"]))
+    assert (rows[0]["box"], rows[0]["thumbnail"]) == ("[1,2,3,4]", "true")
+    assert either.get("/v1/events/export", params={"format": "pdf"}).json()["code"] == "invalid"
+    assert either.get("/v1/events/export", params={"limit": "5"}).json()["code"] == "invalid"
