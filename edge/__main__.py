@@ -102,6 +102,7 @@ class Edge:
             _hello(config, engine),
             self._poster.hurry,
             self._lease,
+            self._spool,
         )
         self._syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
         self._link = Link(

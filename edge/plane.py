@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -97,6 +97,10 @@ class ControlPlane:
     def report(self, gallery: str, report: Report) -> None:
         with _reaching():
             self._ask("PUT", f"/v1/edge/galleries/{gallery}", report).close()
+
+    def erased(self, identity_ids: Iterable[str]) -> set[str]:
+        """Those of these people who were erased."""
+        return set(self._value("POST", "/v1/edge/erased", list[str], sorted(identity_ids)))
 
     def post(self, events: Sequence[Spooled]) -> Verdicts:
         return self._value("POST", "/v1/events", Verdicts, EventBatch([msgspec.Raw(event.body) for event in events]))

@@ -64,6 +64,8 @@ class Replica:
 
     def __init__(self, path: Path, model: str) -> None:
         self.held: tuple[Held, ...] = ()
+        self.removals = 0
+        """How often anybody may have been taken out."""
         self._path = path
         self._model = model
         try:
@@ -80,6 +82,7 @@ class Replica:
                     self._db.execute(f"PRAGMA {pragma}")
                 self._db.executescript(_SCHEMA)
                 self._load()
+                self.scrub()
         except BaseException:
             self._db.close()
             raise
@@ -143,7 +146,7 @@ class Replica:
         before = {held.id: held for held in self.held}
         if {g.id: (g.name, g.kind) for g in followed} == {h.id: (h.name, h.kind) for h in self.held}:
             return
-        with self._transaction():
+        with self._transaction(removing=True):
             for gallery in before.keys() - {new.id for new in followed}:
                 self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
                 self._db.execute("DELETE FROM galleries WHERE id = ?", (gallery,))
@@ -154,6 +157,7 @@ class Replica:
                     (new.id, new.name, new.kind, START.revision, START.checksum),
                 )
         empty = Gallery.empty(self._model)
+        self.removals += 1
         self.held = tuple(
             replace(before[new.id], name=new.name, kind=new.kind)
             if new.id in before
@@ -171,7 +175,7 @@ class Replica:
         held = self._held(page.gallery)
         put = advance(held.position, page, self._hashes(page))
         gallery = held.gallery.changed(page.put, page.removed)
-        with self._transaction():
+        with self._transaction(removing=bool(page.removed)):
             for kind, row_id in page.removed:
                 self._db.execute(
                     "DELETE FROM rows WHERE gallery = ? AND kind = ? AND id = ?", (page.gallery, kind, row_id)
@@ -179,16 +183,18 @@ class Replica:
             bodies = {key(row): canonical(row) for row in page.put}
             self._put("INSERT OR REPLACE", page.gallery, put, put.values(), bodies.values())
             self._store_position(page.gallery, page.position)
+        self.removals += any(Key(*removed).kind == "identity" for removed in page.removed)
         self._swap(replace(held, position=page.position, gallery=gallery))
 
     def start_over(self, gallery: str, position: Position, rows: Iterable[Row]) -> None:
         """Replace a copy by a snapshot, whose rows are stored as they come. Raises Diverged, and then nothing has
         changed."""
         held = self._held(gallery)
-        with self._transaction():
+        with self._transaction(removing=held.position != START):
             self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
             fresh = Gallery.of(self._model, self._stored(held, position, rows))
             self._store_position(gallery, position)
+        self.removals += 1
         self._swap(replace(held, position=position, gallery=fresh))
 
     def _stored(self, held: Held, position: Position, rows: Iterable[Row]) -> Iterator[Row]:
@@ -235,17 +241,34 @@ class Replica:
             (position.revision, position.checksum, gallery),
         )
 
+    def scrub(self) -> None:
+        """Have no byte of removed rows left on the disk: to be done before it is said that they are gone.
+
+        SQLite overwrites a row that is deleted, but not the copies it has left in its pages whenever it moved the row,
+        nor those in its log.
+        """
+        if self._db.execute("PRAGMA user_version").fetchone()[0]:
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA user_version = 0")
+        self._truncate()
+
+    def _truncate(self) -> None:
+        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All or nothing, on the disk when it ends. SQLite's log is truncated: what was erased would stay there."""
+    def _transaction(self, *, removing: bool) -> Iterator[None]:
+        """All or nothing, on the disk when it ends. With `removing` the file's user_version says that there is
+        something to scrub, whatever happens before that is done."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
+            if removing:
+                self._db.execute("PRAGMA user_version = 1")
             yield
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._truncate()
 
 
 def _sound(named: Key, row_sum: int, body: bytes) -> Row | None:

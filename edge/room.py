@@ -29,6 +29,12 @@ BALLAST_BYTES: Final = 4 << 20
 SPARE_BYTES: Final = 4 << 20
 """The spool does not grow into a disk's last bytes: the galleries lie there too."""
 
+MOST_SCRUBBED_PAGES: Final = 4096
+"""So much of a database is written anew at once."""
+
+MOST_PAGES: Final = 0x7FFFFFFF
+"""No bound: what SQLite's own largest is lies below."""
+
 BALLAST_EVERY_S: Final = 60.0
 """So often is it tried to get the ballast back."""
 
@@ -126,6 +132,27 @@ class Room:
     def checkpoint(self) -> None:
         """Write the log back, so that it begins anew."""
         self.db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+    def scrub(self) -> bool:
+        """Have no byte of deleted rows left: SQLite overwrites a row that is deleted, but not the copies it has left in
+        its pages whenever it moved the row, nor those in its log. So both are written anew.
+
+        False while the database is so large that others would wait for long, or where the disk has no room for it.
+        """
+        live = self.pages - self.free
+        if live > MOST_SCRUBBED_PAGES or not self._disk_has(3 * live):
+            return False
+        try:
+            self._hold(MOST_PAGES)
+            self.db.execute("VACUUM")
+            emptied: bool = self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
+            return False
+        finally:
+            self.settle()
+        return emptied
 
     def close(self) -> None:
         self.db.close()

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +49,14 @@ SLACK_PAGES: Final = 64
 
 REFUSED: Final = "refused"
 THUMBNAILS: Final = "thumbnails"
+
+
+AT_ONCE: Final = 200
+"""How many events are read at once when all are."""
+
+
+class _Named(msgspec.Struct):
+    identity_id: str | None = None
 
 
 class Spooled(NamedTuple):
@@ -165,6 +173,38 @@ class Spool:
         """What was dropped and is not yet said in an event: counts by the words of a notice."""
         with self._lock:
             return self._dropped()
+
+    def identities(self) -> set[str]:
+        """Everybody whom an event here names, also those set aside."""
+        return {named for _, _, body in self._bodies() if (named := _named(body))}
+
+    def forget(self, identity_ids: Collection[str]) -> bool:
+        """Keep their events without name and picture, and no byte of what was deleted before. False where that has
+        to be tried again (`Room.scrub`)."""
+        for table, key, body in self._bodies():
+            if _named(body) in identity_ids:
+                event = msgspec.msgpack.decode(body, type=Event)
+                left = msgspec.msgpack.encode(msgspec.structs.replace(event, name=None, thumbnail=None))
+                with self._lock:
+                    self._write(lambda _, row=(table, key, left): self._put(*row))  # type: ignore[misc]
+        with self._lock:
+            return self._room.scrub()
+
+    def _put(self, table: str, key: str, body: bytes) -> None:
+        self._db.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (body, key))
+
+    def _bodies(self) -> Iterator[tuple[str, str, bytes]]:
+        """Table, key and body of all events, some at a time: nobody who has an event to keep waits for long."""
+        for table in ("events", "quarantine"):
+            last = ""
+            while True:
+                with self._lock:
+                    query = f"SELECT id, body FROM {table} WHERE id > ? ORDER BY id LIMIT {AT_ONCE}"
+                    rows = self._db.execute(query, (last,)).fetchall()
+                if not rows:
+                    break
+                yield from ((table, key, body) for key, body in rows)
+                last = rows[-1][0]
 
     def __len__(self) -> int:
         """How many events wait."""
@@ -383,3 +423,10 @@ def _importance_of(body: bytes) -> Importance:
         return importance(msgspec.msgpack.decode(body, type=Event))
     except (msgspec.DecodeError, UnicodeError):
         return Importance.HEALTH
+
+
+def _named(body: bytes) -> str | None:
+    try:
+        return msgspec.msgpack.decode(body, type=_Named).identity_id
+    except (msgspec.DecodeError, UnicodeError):
+        return None

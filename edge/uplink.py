@@ -42,8 +42,12 @@ class Syncer:
         hello: Hello,
         welcomed: Callable[[], None],
         lease: Lease | None = None,
+        spool: Spool | None = None,
     ) -> None:
         self._lease = lease
+        self._spool = spool
+        self._swept = -1
+        self._sweep_again = False
         self._tried = self._synced = False
         self._welcomed = welcomed
         self._plane = plane
@@ -97,6 +101,7 @@ class Syncer:
                     _catch_up(self._plane, self._replica, gallery)
                 except RollcallError:
                     return False
+                self._sweep()
                 self._plane.report(gallery, Report(position=self._replica.position(gallery)))
         return bool(hints)
 
@@ -109,6 +114,9 @@ class Syncer:
         except RollcallError:
             self._welcome = None
             raise
+        if self._sweep_again:
+            # A camera may have looked by the galleries before while the spool was swept.
+            self._sweep_again = not self._forget()
         self._replica.follow(followed)
         errors = [error for gallery in followed if (error := self._bring(gallery))]
         if errors:
@@ -131,8 +139,26 @@ class Syncer:
         except RollcallError as error:
             failure = error
         position = self._replica.position(gallery.id)
+        self._sweep()
         self._plane.report(gallery.id, Report(position=position, error=str(failure) if failure else None))
         return failure
+
+    def _sweep(self) -> None:
+        """Keep nothing of those who were taken out, nor of those erased in what waits to be delivered: before their
+        erasure is confirmed."""
+        self._replica.scrub()
+        removals = self._replica.removals
+        if self._swept != removals:
+            self._forget()
+            self._swept, self._sweep_again = removals, True
+
+    def _forget(self) -> bool:
+        """Forget those erased in the spool; False if it must be done again."""
+        if self._spool is None:
+            return True
+        here = {person for held in self._replica.held for person in held.gallery.identities}
+        gone = self._spool.identities() - here
+        return self._spool.forget(self._plane.erased(gone) if gone else ())
 
 
 def bring(plane: ControlPlane, replica: Replica, gallery: Followed) -> None:

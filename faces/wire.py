@@ -9,6 +9,7 @@ lost: JSON texts, and live frames as binary (`pack_frame`).
     GET  /v1/galleries/{id}/changes        ?after=R -> Page
     GET  /v1/galleries/{id}/snapshot       -> Snapshot head, then rows
     PUT  /v1/edge/galleries/{id}           Report -> 204
+    POST /v1/edge/erased                   identity ids -> those of them that were erased
     POST /v1/events                        EventBatch -> Verdicts
     WS   /v1/edge/link                     down: Hint, Watch; up: LinkStatus, frames
 """

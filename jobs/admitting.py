@@ -11,7 +11,7 @@ from uuid import uuid4
 from control_plane.store import discards, import_items, imports
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
-from control_plane.store.import_items import ACCEPTABLE, ItemState, ToAdmit
+from control_plane.store.import_items import ACCEPTABLE, ItemState, ToAdmit, photo_blob
 from control_plane.store.imports import State
 from faces.encoding import from_bytes
 from faces.errors import Refused
@@ -90,10 +90,14 @@ class Admitting:
             now = self._clock()
             held = imports.held(connection, work, owner, now)
             if held:
-                outcomes = self._decide(connection, work, page, newcomers, now)
-                rows = [_row(item, outcome, work.dry_run) for item, outcome in zip(page, outcomes, strict=True)]
-                import_items.admitted(connection, work.id, rows)
-                dropped = [photo_blob(work.id, i.seq) for i, o in zip(page, outcomes, strict=True) if not _kept(o)]
+                # The person of some may have been erased since the page was read.
+                waiting = import_items.encoded_among(connection, work.id, [item.seq for item in page])
+                still = [item for item in page if item.seq in waiting]
+                outcomes = self._decide(connection, work, still, newcomers, now)
+                decided = list(zip(still, outcomes, strict=True))
+                import_items.admitted(connection, work.id, [_row(i, o, work.dry_run) for i, o in decided])
+                kept = {item.seq for item, outcome in decided if _kept(outcome)}
+                dropped = [photo_blob(work.id, item.seq) for item in page if item.seq not in kept]
             else:
                 # It was cancelled meanwhile, perhaps before these files were written.
                 cancelled = import_items.cancelled_among(connection, work.id, [item.seq for item in page])
@@ -149,11 +153,6 @@ class Admitting:
                 imports.finish(connection, work.id, now, State.DONE)
                 if work.dry_run:
                     import_items.forget_encodings(connection, work.id)
-
-
-def photo_blob(import_id: str, seq: int) -> str:
-    """The file of an import's photo: the same at each attempt, so that none is left behind."""
-    return f"photos/{import_id}-{seq:06x}"
 
 
 def _candidate(work: imports.Work, item: ToAdmit, *, force: bool = False) -> Candidate:

@@ -9,9 +9,8 @@ from uuid import uuid4
 from control_plane.store import discards, import_items, imports, taking_back
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
-from control_plane.store.import_items import ItemState
+from control_plane.store.import_items import ItemState, photo_blob
 from control_plane.store.imports import State
-from jobs.admitting import photo_blob
 
 CANCELLED_AT_ONCE = 200
 UNDONE_AT_ONCE = 20

@@ -20,6 +20,7 @@ from control_plane.store.retention import Days
 from faces import engine as engines
 from faces.engine.enroll import Limits as PhotoLimits
 from faces.errors import RollcallError
+from jobs import scrub
 from jobs.admission import Admission
 from jobs.admitting import Admitting
 from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, SLOW_WEBHOOKS, WEBHOOKS, make_broker
@@ -110,6 +111,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     together, outbound = Together(database), Outbound(config.webhook_allow)
     delivering = Delivering(database, together, outbound, utcnow)
     delivering_slowly = Delivering(database, together, outbound, utcnow, slow=True)
+    scrubbing = scrub.Scrubbing(database, blobs, utcnow)
     housekeeping = [
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
         Job("admit", admitting.run, imports.admissible, IMPORT_LIMIT_MS),
@@ -118,6 +120,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
         Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS),
         Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
         Job("forget_deliveries", Forgetting(database, utcnow).run, deliveries.old, IMPORT_LIMIT_MS),
+        Job("scrub", scrubbing.run, scrub.due, IMPORT_LIMIT_MS),
     ]
     encode = [
         Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS),

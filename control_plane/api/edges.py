@@ -9,7 +9,7 @@ from control_plane.api.route import Call, Listing, Paging, Route, answer, listin
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, OPERATOR, EdgeCaller
 from control_plane.plane import Plane
-from control_plane.store import alarms, galleries, sites
+from control_plane.store import alarms, erasures, galleries, sites
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection
 from control_plane.store.sites import Edge
@@ -19,6 +19,7 @@ from faces.wire import Followed, Hello, Report, Welcome
 MOST_CAMERAS = 256
 LONGEST_WORD = 64
 LONGEST_ERROR = 500
+MOST_ASKED = 10_000
 
 
 class Fleet(Paging, frozen=True, kw_only=True):
@@ -75,6 +76,14 @@ async def report(call: Call[None, None]) -> Response:
     return Response(status_code=204)
 
 
+async def erased(call: Call[None, None]) -> Response:
+    """Those of the given people who were erased: an edge keeps nothing of them in what it has still to deliver."""
+    asked = await wire_body(call, list[str])
+    if len(asked) > MOST_ASKED:
+        raise Invalid(f"at most {MOST_ASKED} ids are asked for at once")
+    return wire_answer(call, sorted(await call.plane.read(lambda c: erasures.among(c, asked))))
+
+
 def sound(
     connection: Connection, kind: AlarmKind, edge: EdgeCaller, gallery_id: str, message: str, plane: Plane
 ) -> None:
@@ -110,4 +119,5 @@ ROUTES = (
     Route("PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Hello)),
     Route("GET", "/v1/edge/galleries", followed, EDGE, {200: wire(list[Followed])}),
     Route("PUT", "/v1/edge/galleries/{id}", report, EDGE, {204: None}, reads=wire_bodies(Report)),
+    Route("POST", "/v1/edge/erased", erased, EDGE, {200: wire(list[str])}, reads=wire_bodies(list[str])),
 )

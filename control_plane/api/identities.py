@@ -120,7 +120,10 @@ async def erasure(call: Call[None, None]) -> Response:
 
 
 async def erased(plane: Plane, identity_id: str) -> None:
-    """Erase a person everywhere here: rows, then photos, then what SQLite keeps of deleted rows. Raises NotFound."""
+    """Erase a person everywhere here: rows, then photos, then SQLite's log of changes. Raises NotFound.
+
+    What a database keeps of deleted rows all the same the worker takes care of, as that takes long.
+    """
     blobs = await plane.write(lambda c: identities.erase(c, identity_id, plane.clock()))
     await plane.run(lambda: discards.carry_out(plane.database, plane.blobs, blobs))
     await plane.run(plane.database.truncate_wal)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -19,6 +20,17 @@ from faces.errors import Conflict, RollcallError, SettingError
 from faces.events import uuid7
 
 BUSY_TIMEOUT_MS = 10_000
+
+TRUNCATE_TIMEOUT_MS = 1_000
+"""Emptying SQLite's WAL keeps others from writing while it waits for those who read."""
+
+VACUUM_PATIENCE_S = 5.0
+"""How long a vacuum waits for those who may still see what was deleted."""
+
+_STILL_READING = sa.text(
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    " AND backend_xmin IS NOT NULL AND xact_start < :began LIMIT 1"
+)
 
 
 class Unavailable(RollcallError):
@@ -64,11 +76,46 @@ class Database:
             reason = str(getattr(error, "orig", error)).partition("\n")[0]
             raise Unavailable(f"the database does not answer: {reason}", remedy="Try again in a moment.") from error
 
-    def truncate_wal(self) -> None:
-        """Move everything from SQLite's WAL into the database file and empty it, so that no erased bytes stay in it."""
-        if self.is_sqlite:
-            with self.engine.connect().execution_options(rollcall_no_begin=True) as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    def truncate_wal(self) -> bool:
+        """Move everything from SQLite's WAL into the database file and empty it, so that no erased bytes stay in it.
+
+        False if somebody who reads is in the way for longer than others can be kept from writing.
+        """
+        if not self.is_sqlite:
+            return True
+        with self.engine.connect().execution_options(rollcall_no_begin=True) as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={TRUNCATE_TIMEOUT_MS}")
+            try:
+                busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        return not busy
+
+    def scrub(self, tables: Iterable[str]) -> bool:
+        """Keep nothing of rows that were deleted from these tables; False while somebody may still read them.
+
+        SQLite is written anew as a whole, and nobody else writes meanwhile: it overwrites what is deleted, but not the
+        copies that it has left in its pages whenever it moved a row.
+        """
+        if not self.is_sqlite:
+            return self._vacuum(tables)
+        if not self.truncate_wal():
+            return False
+        with self.available(), self.engine.connect().execution_options(rollcall_no_begin=True) as connection:
+            connection.exec_driver_sql("VACUUM")
+        return self.truncate_wal()
+
+    def _vacuum(self, tables: Iterable[str]) -> bool:
+        with self.available(), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            began = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+            until = time.monotonic() + VACUUM_PATIENCE_S
+            while connection.execute(_STILL_READING, {"began": began}).first():
+                if time.monotonic() > until:
+                    return False
+                time.sleep(0.05)
+            for table in tables:
+                connection.exec_driver_sql(f'VACUUM (INDEX_CLEANUP ON) "{table}"')
+        return True
 
     def close(self) -> None:
         self.engine.dispose()

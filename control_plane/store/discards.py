@@ -34,6 +34,11 @@ def carry_out(database: Database, blobs: BlobStore, names: Iterable[str]) -> Non
         connection.execute(discards.delete().where(discards.c.blob.in_(gone)))
 
 
+def until(connection: sa.Connection, before: datetime) -> list[str]:
+    """All files that were noted until then and are still there."""
+    return list(connection.execute(sa.select(discards.c.blob).where(discards.c.discarded_at <= before)).scalars())
+
+
 def due(connection: sa.Connection, now: datetime, *, limit: int = 100) -> list[str]:
     """Files that were noted a while ago and are still there."""
     left = discards.c.discarded_at < now - LEFT_AFTER

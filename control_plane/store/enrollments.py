@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -18,6 +19,9 @@ LEASE = timedelta(seconds=30)
 
 MAX_ATTEMPTS = 5
 """A photo on which this many workers died is refused as `internal`."""
+
+
+LIKE_SOMEBODY_ERASED = "This face was like that of somebody who has been erased since."
 
 
 class State(StrEnum):
@@ -187,6 +191,33 @@ def refuse(
         remedy=remedy,
         detail=detail or {},
     )
+
+
+def forget_person(
+    connection: sa.Connection, identity_id: str, name: str, gallery_ids: Sequence[str], now: datetime
+) -> list[str]:
+    """Keep nothing of an erased person, whom the name alone means in these galleries; what of them is still to be
+    looked at is refused. Returns the blobs that are nobody's any more."""
+    by_name = (
+        enrollments.c.identity_id.is_(None) & (enrollments.c.name == name) & enrollments.c.gallery_id.in_(gallery_ids)
+    )
+    pending = enrollments.c.state == State.PENDING
+    theirs = (enrollments.c.identity_id == identity_id) | by_name
+    blobs = connection.execute(sa.select(enrollments.c.blob).where(theirs)).scalars().all()
+    for enrollment_id in connection.execute(sa.select(enrollments.c.id).where(by_name & pending)).scalars().all():
+        reason, message = Reason.IDENTITY_ERASED, "The person was erased before this photo was looked at."
+        _finish(connection, enrollment_id, now, state=State.REFUSED, reason=reason, message=message, name=None)
+    connection.execute(enrollments.delete().where(theirs))
+    connection.execute(
+        enrollments.update().where(names_them(enrollments, identity_id)).values(message=LIKE_SOMEBODY_ERASED, detail={})
+    )
+    return [blob for blob in blobs if blob is not None]
+
+
+def names_them(table: sa.Table, identity_id: str) -> sa.ColumnElement[bool]:
+    """Photos of others, refused because they are like this person, who is named there."""
+    of: sa.ColumnElement[bool] = table.c.detail["identity_id"].as_string() == identity_id
+    return (table.c.reason == Reason.LOOK_ALIKE) & of
 
 
 def _finish(connection: sa.Connection, enrollment_id: str, now: datetime, **values: object) -> None:

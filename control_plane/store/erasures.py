@@ -25,10 +25,12 @@ class EdgeErasure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure, complete when no edge is pending."""
+    """An erasure. `scrubbed_at`: since when the control plane's own files hold nothing of the person. It is complete
+    when that is so and no edge is pending."""
 
     identity_id: str
     erased_at: datetime
+    scrubbed_at: datetime | None
     complete: bool
     confirmed: list[EdgeErasure]
     pending: list[EdgeErasure]
@@ -45,6 +47,19 @@ def note(connection: sa.Connection, identity_id: str, positions: dict[str, Posit
         )
 
 
+def unscrubbed(connection: sa.Connection, before: datetime, *, limit: int = 1000) -> list[str]:
+    """Those erased before of whom something may be left here, the first of them first."""
+    waiting = erasures.c.scrubbed_at.is_(None) & (erasures.c.erased_at <= before)
+    query = sa.select(erasures.c.identity_id).where(waiting).order_by(erasures.c.erased_at).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def scrubbed(connection: sa.Connection, identity_ids: Iterable[str], now: datetime) -> None:
+    """Nothing is left here of those erased."""
+    of = erasures.c.identity_id.in_(list(identity_ids))
+    connection.execute(erasures.update().where(of).values(scrubbed_at=now))
+
+
 def among(connection: sa.Connection, identity_ids: Iterable[str]) -> set[str]:
     """Those of the given identities that were erased."""
     query = sa.select(erasures.c.identity_id).where(erasures.c.identity_id.in_(set(identity_ids)))
@@ -56,17 +71,16 @@ def get(connection: sa.Connection, identity_id: str) -> Erasure:
 
     Every edge that follows one of the person's galleries, or has ever reported a copy of it, must confirm.
     """
-    erased_at = connection.execute(
-        sa.select(erasures.c.erased_at).where(erasures.c.identity_id == identity_id)
-    ).scalar_one_or_none()
-    if erased_at is None:
+    row = connection.execute(sa.select(erasures).where(erasures.c.identity_id == identity_id)).one_or_none()
+    if row is None:
         raise NotFound(f"identity {identity_id!r} was not erased")
     told = [_edge(row) for row in connection.execute(_concerned(identity_id))]
     pending = [edge for edge in told if edge.reported is None or edge.reported < edge.needed]
     return Erasure(
         identity_id=identity_id,
-        erased_at=erased_at,
-        complete=not pending,
+        erased_at=row.erased_at,
+        scrubbed_at=row.scrubbed_at,
+        complete=row.scrubbed_at is not None and not pending,
         confirmed=[edge for edge in told if edge not in pending],
         pending=pending,
     )

@@ -154,10 +154,11 @@ def _store(
     # Whoever appends holds the counter from here on: no other can store one of these ids in between.
     last = connection.execute(sa.select(counters.c.value).where(counters.c.name == LOG).with_for_update()).scalar_one()
     known = _body_hashes(connection, [str(e.id) for a in arrivals for e in a.events])
+    gone = erasures.among(connection, [e.identity_id for a in arrivals for e in a.events if e.identity_id])
     fresh: list[_New] = []
-    verdicts = [_verdicts(a, places[a.edge_id], known, fresh) for a in arrivals]
+    verdicts = [_verdicts(a, places[a.edge_id], known, gone, fresh) for a in arrivals]
     if fresh:
-        fresh = _forgetful(connection, fresh)
+        fresh = [_forgetful(n) if n.event.identity_id in gone else n for n in fresh]
         connection.execute(counters.update().where(counters.c.name == LOG).values(value=last + len(fresh)))
         _insert(connection, fresh, last + 1, now)
         wanted = [(n.site_id, n.event) for n in fresh if n.event.name or not n.event.identity_id]
@@ -168,8 +169,13 @@ def _store(
     return verdicts
 
 
-def _verdicts(arrival: Arrival, site_id: str, known: dict[str, bytes], fresh: list[_New]) -> list[Verdict]:
-    """A verdict for each event; the new ones become known and are added to `fresh`."""
+def _verdicts(
+    arrival: Arrival, site_id: str, known: dict[str, bytes], gone: set[str], fresh: list[_New]
+) -> list[Verdict]:
+    """A verdict for each event; the new ones become known and are added to `fresh`.
+
+    Of those erased (`gone`) an edge keeps less than it may have sent before: they are known by the id alone.
+    """
     verdicts = []
     for event, body_hash in zip(arrival.events, arrival.hashes, strict=True):
         event_id = str(event.id)
@@ -177,7 +183,7 @@ def _verdicts(arrival: Arrival, site_id: str, known: dict[str, bytes], fresh: li
             known[event_id] = body_hash
             fresh.append(_New(event, body_hash, site_id, arrival))
             verdicts.append(Verdict(event_id, "stored"))
-        elif known[event_id] == body_hash:
+        elif known[event_id] == body_hash or event.identity_id in gone:
             verdicts.append(Verdict(event_id, "known"))
         else:
             verdicts.append(Verdict(event_id, "refused", ID_REUSED))
@@ -275,14 +281,8 @@ def _body_hashes(connection: sa.Connection, ids: list[str]) -> dict[str, bytes]:
     return {key: bytes(found) for query in queries for key, found in connection.execute(query)}
 
 
-def _forgetful(connection: sa.Connection, fresh: list[_New]) -> list[_New]:
-    gone = erasures.among(connection, [n.event.identity_id for n in fresh if n.event.identity_id])
-    return [
-        n._replace(event=msgspec.structs.replace(n.event, name=None, thumbnail=None))
-        if n.event.identity_id in gone
-        else n
-        for n in fresh
-    ]
+def _forgetful(new: _New) -> _New:
+    return new._replace(event=msgspec.structs.replace(new.event, name=None, thumbnail=None))
 
 
 def _sound(connection: sa.Connection, fresh: list[_New], now: datetime) -> None:

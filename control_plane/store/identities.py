@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import discards, erasures, galleries, import_items
+from control_plane.store import discards, enrollments, erasures, galleries, import_items
 from control_plane.store.db import new_id
 from control_plane.store.tables import (
     deliveries,
     encodings,
-    enrollments,
     events,
     gallery_members,
     identities,
@@ -208,7 +207,7 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
     everybody = tree(connection, identity_id)
     left = {g for i in everybody for g in galleries.ever_held(connection, Key("identity", i))} - set(held)
     positions |= {g: galleries.position(connection, g) for g in left}
-    return [blob for i in everybody for blob in _forget(connection, i, positions, now)]
+    return [blob for i in everybody for blob in _forget(connection, i, held, positions, now)]
 
 
 def tree(connection: sa.Connection, identity_id: str) -> list[str]:
@@ -234,20 +233,41 @@ def member_of(connection: sa.Connection, identity_id: str) -> list[str]:
     return sorted(connection.execute(query).scalars())
 
 
-def _blobs(connection: sa.Connection, identity_id: str) -> list[str]:
-    queries = [sa.select(t.c.blob).where(t.c.identity_id == identity_id) for t in (photos, enrollments)]
-    return [blob for query in queries for blob in connection.execute(query).scalars() if blob is not None]
+def _photo_blobs(connection: sa.Connection, identity_id: str) -> list[str]:
+    return list(connection.execute(sa.select(photos.c.blob).where(photos.c.identity_id == identity_id)).scalars())
 
 
-def _forget(connection: sa.Connection, identity_id: str, positions: Mapping[str, Position], now: datetime) -> list[str]:
-    """Remove one identity, whose rows are in no gallery any more; returns the photos' files, to be discarded."""
+def _only_bearer_in(connection: sa.Connection, identity_id: str, name: str, gallery_ids: list[str]) -> list[str]:
+    """Those of the galleries in which nobody else bears the name: there it means this person."""
+    others = (
+        sa.select(gallery_members.c.gallery_id)
+        .join(identities)
+        .where((identities.c.name == name) & (identities.c.id != identity_id))
+    )
+    shared = set(connection.execute(others).scalars())
+    return [gallery_id for gallery_id in gallery_ids if gallery_id not in shared]
+
+
+def _forget(
+    connection: sa.Connection,
+    identity_id: str,
+    gallery_ids: list[str],
+    positions: Mapping[str, Position],
+    now: datetime,
+) -> list[str]:
+    """Remove one identity, whose rows are in no gallery any more; returns the files that are nobody's, to be discarded.
+
+    `gallery_ids` are those in which the person was, by this identity or the one that it was merged into.
+    """
     erasures.note(connection, identity_id, dict(positions), now)
-    blobs = discards.note(connection, _blobs(connection, identity_id), now)
-    connection.execute(enrollments.delete().where(enrollments.c.identity_id == identity_id))
-    import_items.forget_person(connection, identity_id)
+    name = connection.execute(sa.select(identities.c.name).where(identities.c.id == identity_id)).scalar_one()
+    own = _only_bearer_in(connection, identity_id, name, gallery_ids)
+    blobs = _photo_blobs(connection, identity_id)
+    blobs += enrollments.forget_person(connection, identity_id, name, own, now)
+    blobs += import_items.forget_person(connection, identity_id, name, own)
     connection.execute(identities.delete().where(identities.c.id == identity_id))
     _forget_events(connection, identity_id)
-    return blobs
+    return discards.note(connection, blobs, now)
 
 
 def _forget_events(connection: sa.Connection, identity_id: str) -> None:

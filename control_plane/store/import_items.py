@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from control_plane.store import import_chunks
+from control_plane.store.enrollments import LIKE_SOMEBODY_ERASED, names_them
 from control_plane.store.import_chunks import Chunk
 from control_plane.store.tables import import_items
 from faces.errors import Reason
@@ -193,6 +194,12 @@ def cancel_some(connection: sa.Connection, import_id: str, limit: int) -> list[i
     return seqs
 
 
+def encoded_among(connection: sa.Connection, import_id: str, seqs: Sequence[int]) -> set[int]:
+    """Those of these photos that are still to be admitted."""
+    waiting = import_items.c.seq.in_(seqs) & (import_items.c.state == ItemState.ENCODED)
+    return set(connection.execute(sa.select(import_items.c.seq).where(_of(import_id) & waiting)).scalars())
+
+
 def cancelled_among(connection: sa.Connection, import_id: str, seqs: Sequence[int]) -> list[int]:
     """Those of these photos that are cancelled."""
     cancelled = import_items.c.seq.in_(seqs) & (import_items.c.state == ItemState.CANCELLED)
@@ -225,30 +232,44 @@ def in_state(connection: sa.Connection, import_id: str, state: ItemState) -> lis
     return list(connection.execute(query).scalars())
 
 
-def forget_person(connection: sa.Connection, identity_id: str) -> None:
-    """Keep nothing of an erased person: also the photos of an import that are still to come are not theirs any more."""
-    theirs = import_items.c.identity_id == identity_id
+def forget_person(connection: sa.Connection, identity_id: str, name: str, gallery_ids: Sequence[str]) -> list[str]:
+    """Keep nothing of an erased person, whom the name alone means in these galleries: also the photos of an import that
+    are still to come, or could still be accepted, are not theirs any more. Returns the blobs of those."""
     of_person = (import_items.c.import_id, import_items.c.gallery_id, import_items.c.name)
-    to_come = import_items.c.state.in_((ItemState.PLANNED, ItemState.ENCODED)) & sa.tuple_(*of_person).in_(
-        sa.select(*of_person).where(theirs)
-    )
+    in_their_import = sa.tuple_(*of_person).in_(sa.select(*of_person).where(import_items.c.identity_id == identity_id))
+    by_name = (import_items.c.name == name) & import_items.c.gallery_id.in_(gallery_ids)
+    others = import_items.c.identity_id.is_(None) & (by_name | in_their_import)
+    kept = sa.select(import_items.c.import_id, import_items.c.seq).where(others & import_items.c.encoding.is_not(None))
+    blobs = [photo_blob(import_id, seq) for import_id, seq in connection.execute(kept)]
+    to_come = import_items.c.state.in_((ItemState.PLANNED, ItemState.ENCODED))
+    forgotten: dict[str, Any] = {"entry": "", "name": None, "external_id": None, "attributes": {}, "sha256": None}
+    forgotten |= {"quality": None, "encoding": None, "remedy": None, "detail": None}
     connection.execute(
         import_items.update()
-        .where(to_come)
+        .where(others & to_come)
         .values(
+            **forgotten,
             state=ItemState.REFUSED,
             reason=Reason.IDENTITY_ERASED,
             message="The person was erased before this photo was admitted.",
-            name=None,
-            encoding=None,
-            quality=None,
         )
     )
     connection.execute(
         import_items.update()
-        .where(theirs)
-        .values(entry="", name=None, external_id=None, attributes={}, sha256=None, quality=None, encoding=None)
+        .where((import_items.c.identity_id == identity_id) | others)
+        .values(**forgotten, message=None)
     )
+    connection.execute(
+        import_items.update()
+        .where(names_them(import_items, identity_id))
+        .values(message=LIKE_SOMEBODY_ERASED, detail={})
+    )
+    return blobs
+
+
+def photo_blob(import_id: str, seq: int) -> str:
+    """The file of an import's photo: the same at each attempt, so that none is left behind."""
+    return f"photos/{import_id}-{seq:06x}"
 
 
 def forget_encodings(connection: sa.Connection, import_id: str) -> None:

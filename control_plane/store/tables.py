@@ -410,11 +410,13 @@ delivery_attempts = Table(
 )
 
 # Who was erased, and at which revision of each gallery: an edge that has reported that revision has forgotten them.
+# `scrubbed_at` is when nothing of them was left here.
 erasures = Table(
     "erasures",
     metadata,
     Column("identity_id", Id, primary_key=True),
     Column("erased_at", UtcDateTime, nullable=False),
+    Column("scrubbed_at", UtcDateTime, index=True),
 )
 
 erasure_revisions = Table(

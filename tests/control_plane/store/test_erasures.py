@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from control_plane.store import deliveries, erasures, events, galleries, identities, members, sites, webhooks
 from control_plane.store.db import Database
@@ -38,6 +39,7 @@ def test_an_erasure_is_complete_when_every_edge_has_reported_its_revision(databa
         found = erasures.get(connection, ann)
         assert ([e.edge for e in found.confirmed], [e.edge for e in found.pending]) == (["box e1"], ["box e2"])
         report(connection, "e2")
+        erasures.scrubbed(connection, [ann], NOW)
         assert erasures.get(connection, ann).complete
 
 
@@ -53,6 +55,7 @@ def test_an_edge_that_lags_behind_the_persons_leaving_of_a_gallery_must_confirm_
         identities.erase(connection, ann, NOW)
         assert [e.gallery_id for e in erasures.get(connection, ann).pending] == ["staff"]
         report(connection, "e1", "staff")
+        erasures.scrubbed(connection, [ann], NOW)
         assert erasures.get(connection, ann).complete
 
 
@@ -73,3 +76,13 @@ def test_what_arrives_late_of_an_erased_person_has_no_name_no_picture_and_tells_
         found = events.get(connection, str(late.id))
         assert (found.identity_id, found.name, found.thumbnail) == (ann, None, False)
         assert deliveries.due(connection, NOW) == []
+
+
+def test_a_repeat_by_an_edge_that_has_forgotten_the_person_is_known(database: Database) -> None:
+    with database.write() as connection:
+        ann = enroll(connection, "Ann")
+        sent = event(1, identity_id=ann, thumbnail=b"jpeg")
+        append(connection, sent)
+        identities.erase(connection, ann, NOW)
+        left = replace(sent, name=None, thumbnail=None)
+        assert [v.outcome for v in append(connection, left)] == ["known"]
