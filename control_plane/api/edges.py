@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.responses import Response
 
 from control_plane.api import texts
@@ -12,7 +13,7 @@ from control_plane.plane import Plane
 from control_plane.store import alarms, erasures, galleries, sites
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection
-from control_plane.store.sites import Edge
+from control_plane.store.sites import Direction, Edge
 from faces.errors import Invalid, NotFound
 from faces.wire import Followed, Hello, Report, Welcome
 
@@ -28,6 +29,12 @@ class Fleet(Paging, frozen=True, kw_only=True):
     site: str | None = None
 
 
+class ChangedEdge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`cameras` tells by name which way people go before a camera; null: either way."""
+
+    cameras: dict[str, Direction | None]
+
+
 async def browse(call: Call[None, Fleet]) -> Response:
     """Edges, their cameras, and how far their galleries lag."""
     asked = call.query
@@ -41,6 +48,17 @@ async def show(call: Call[None, None]) -> Response:
     """One edge."""
     edge_id = call.path()
     return answer(await call.plane.read(lambda c: sites.edge(c, edge_id)))
+
+
+async def change(call: Call[ChangedEdge, None]) -> Response:
+    """Say which way people go before an edge's cameras."""
+    edge_id, directions = call.path(), call.body.cameras
+
+    def work(connection: Connection) -> Edge:
+        sites.direct(connection, edge_id, directions)
+        return sites.edge(connection, edge_id)
+
+    return answer(await call.plane.write(work))
 
 
 async def introduce(call: Call[None, None]) -> Response:
@@ -116,6 +134,7 @@ def _checked(hello: Hello) -> Hello:
 ROUTES = (
     Route("GET", "/v1/edges", browse, OPERATOR, {200: Listing[Edge]}, query=Fleet),
     Route("GET", "/v1/edges/{id}", show, OPERATOR, {200: Edge}),
+    Route("PATCH", "/v1/edges/{id}", change, OPERATOR, {200: Edge}, body=ChangedEdge),
     Route("PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Hello)),
     Route("GET", "/v1/edge/galleries", followed, EDGE, {200: wire(list[Followed])}),
     Route("PUT", "/v1/edge/galleries/{id}", report, EDGE, {204: None}, reads=wire_bodies(Report)),

@@ -6,6 +6,7 @@ from typing import Any
 
 from control_plane.api import (
     alarms,
+    attendance,
     corrections,
     edges,
     enrollments,
@@ -31,6 +32,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *enrollments.ROUTES,
     *imports.ROUTES,
     *events.ROUTES,
+    *attendance.ROUTES,
     *sites.ROUTES,
     *edges.ROUTES,
     *galleries.ROUTES,

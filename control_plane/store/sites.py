@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -31,12 +32,20 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
+class Direction(StrEnum):
+    """Which way people go whom a camera sees."""
+
+    IN = "in"
+    OUT = "out"
+
+
 class Camera(msgspec.Struct, frozen=True, kw_only=True):
-    """A lens on an edge; `up` None: never heard of."""
+    """A lens on an edge; `up` None: never heard of; `direction` None: people come and go before it."""
 
     edge_id: str
     name: str
     up: bool | None
+    direction: Direction | None
 
 
 class PlacedCamera(Camera, frozen=True, kw_only=True):
@@ -204,6 +213,14 @@ def status(connection: sa.Connection, edge_id: str, seen: list[CameraStatus], sp
         connection.execute(cameras.update().where(mine).values(up=camera.up))
 
 
+def direct(connection: sa.Connection, edge_id: str, directions: Mapping[str, Direction | None]) -> None:
+    """Say which way people go before cameras of an edge, by name; raises NotFound for a camera it does not have."""
+    for name, direction in directions.items():
+        mine = (cameras.c.edge_id == edge_id) & (cameras.c.name == name)
+        if not connection.execute(cameras.update().where(mine).values(direction=direction)).rowcount:
+            raise NotFound(f"edge {edge_id!r} has no camera {name[:40]!r}")
+
+
 def all_cameras(connection: sa.Connection) -> list[PlacedCamera]:
     """Every camera, those of the default site first, then in order of arrival."""
     query = (
@@ -214,6 +231,7 @@ def all_cameras(connection: sa.Connection) -> list[PlacedCamera]:
             edges.c.name.label("edge"),
             cameras.c.name,
             cameras.c.up,
+            cameras.c.direction,
         )
         .select_from(cameras.join(edges).join(sites))
         .order_by(edges.c.site_id != DEFAULT_SITE, cameras.c.created_at, cameras.c.name)
@@ -280,8 +298,13 @@ def _cameras(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[C
     query = sa.select(cameras).where(cameras.c.edge_id.in_(edge_ids)).order_by(cameras.c.created_at, cameras.c.name)
     found: dict[str, list[Camera]] = {}
     for r in connection.execute(query):
-        found.setdefault(r.edge_id, []).append(Camera(edge_id=r.edge_id, name=r.name, up=r.up))
+        found.setdefault(r.edge_id, []).append(_camera(r))
     return found
+
+
+def _camera(row: sa.Row[Any]) -> Camera:
+    direction = Direction(row.direction) if row.direction else None
+    return Camera(edge_id=row.edge_id, name=row.name, up=row.up, direction=direction)
 
 
 def _positions(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[EdgePosition]]:
