@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID, uuid4
@@ -12,6 +15,7 @@ from uuid import UUID, uuid4
 import msgspec
 import requests
 
+from edge.repeat import Busy
 from edge.spool import Spooled
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
@@ -20,6 +24,12 @@ from faces.wire import EventBatch, Followed, Hello, Page, Position, Report, Verd
 
 TIMEOUT_S = (3.05, 10.0)
 """To connect, and between two bytes of an answer."""
+
+ZIP_LEVEL = 1
+"""Thumbnails do not shrink, and the rest does at any level: the quickest."""
+
+LONGEST_WAIT_S = 3600.0
+"""Retry-After is obeyed up to this."""
 
 T = TypeVar("T")
 
@@ -64,7 +74,8 @@ def headers(edge: UUID) -> dict[str, str]:
 
 class ControlPlane:
     """The control plane's answers as values. For one thread. Raises OutOfReach where there is no answer, Compacted for
-    410, Unanswered for any other refusal, Invalid for an answer that is not of the wire."""
+    410, Busy where it says when to come back, Unanswered for any other refusal, Invalid for an answer that is not of
+    the wire."""
 
     def __init__(self, url: str, edge: UUID) -> None:
         self._url = url
@@ -102,21 +113,24 @@ class ControlPlane:
         """Those of these people who were erased."""
         return set(self._value("POST", "/v1/edge/erased", list[str], sorted(identity_ids)))
 
-    def post(self, events: Sequence[Spooled]) -> Verdicts:
-        return self._value("POST", "/v1/events", Verdicts, EventBatch([msgspec.Raw(event.body) for event in events]))
+    def post(self, events: Sequence[Spooled], clock_offset_s: float | None = None, *, zipped: bool = False) -> Verdicts:
+        """Post events; `zipped` to a control plane that reads gzip: one that tells its time."""
+        batch = EventBatch([msgspec.Raw(event.body) for event in events], clock_offset_s)
+        return self._value("POST", "/v1/events", Verdicts, batch, zipped=zipped)
 
-    def _value(self, method: str, path: str, kind: type[T], body: object = None) -> T:
-        with _reaching(), self._ask(method, path, body) as response:
+    def _value(self, method: str, path: str, kind: type[T], body: object = None, *, zipped: bool = False) -> T:
+        with _reaching(), self._ask(method, path, body, zipped=zipped) as response:
             if response.headers.get("Content-Type") != wire.MSGPACK:
                 raise Invalid(f"{method} {path} is answered by something else than a control plane")
             return wire.decode(response.content, kind)
 
-    def _ask(self, method: str, path: str, body: object = None) -> requests.Response:
+    def _ask(self, method: str, path: str, body: object = None, *, zipped: bool = False) -> requests.Response:
+        data = None if body is None else wire.encode(body)
         response = self._session.request(
             method,
             self._url + path,
-            data=None if body is None else wire.encode(body),
-            headers={"Content-Type": wire.MSGPACK},
+            data=gzip.compress(data, ZIP_LEVEL) if data and zipped else data,
+            headers={"Content-Type": wire.MSGPACK} | ({"Content-Encoding": "gzip"} if zipped else {}),
             timeout=TIMEOUT_S,
             allow_redirects=False,
             stream=True,
@@ -127,7 +141,10 @@ class ControlPlane:
             status = response.status_code
             if status == 410:
                 raise Compacted(f"{method} {path}: those changes are no longer kept")
-            raise Unanswered(f"{method} {path} is answered {status}{_detail(response)}", status)
+            said = f"{method} {path} is answered {status}{_detail(response)}"
+            if status in (429, 503) and (seconds := retry_after_s(response.headers)):
+                raise Busy(said, seconds)
+            raise Unanswered(said, status)
 
 
 @contextmanager
@@ -138,6 +155,19 @@ def _reaching() -> Iterator[None]:
         yield
     except requests.RequestException as error:
         raise OutOfReach(f"the control plane cannot be reached ({type(error).__name__})") from None
+
+
+def retry_after_s(answer: Mapping[str, str]) -> float:
+    """The seconds that an answer's Retry-After asks for (RFC 9110, 10.2.3: seconds, or a date, which is taken by the
+    answer's own clock), an hour at most; 0 where it asks for nothing that can be read."""
+    asked = answer.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", asked):
+        return min(float(asked), LONGEST_WAIT_S)
+    try:
+        wait = parsedate_to_datetime(asked) - parsedate_to_datetime(answer.get("Date", ""))
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(wait.total_seconds(), 0.0), LONGEST_WAIT_S)
 
 
 def _detail(response: requests.Response) -> str:

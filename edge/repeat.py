@@ -6,6 +6,7 @@ import logging
 import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 
 from faces.errors import RollcallError
@@ -13,9 +14,19 @@ from faces.errors import RollcallError
 log = logging.getLogger("edge.repeat")
 
 
+class Busy(RollcallError):
+    """Somebody asks to be left alone for `retry_after_s` seconds."""
+
+    code = "busy"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Backoff:
-    """Waits that double from `first_s` up to `most_s`, each between half and one and a half times that, so that a
-    thousand edges do not return in the same second."""
+    """Waits of anything up to a bound that doubles from `first_s` to `most_s` (full jitter), so that a thousand edges
+    do not return in the same second."""
 
     def __init__(self, first_s: float, most_s: float, chance: Callable[[], float] = random.random) -> None:
         self._first = first_s
@@ -26,7 +37,7 @@ class Backoff:
     def wait_s(self) -> float:
         """The next wait."""
         wait, self._next = self._next, min(self._next * 2, self._most)
-        return wait * (0.5 + self._chance())
+        return wait * self._chance()
 
     def reset(self) -> None:
         """It worked: start from the first wait again."""
@@ -34,10 +45,19 @@ class Backoff:
 
 
 class Repeater:
-    """Calls `work` until stopped. It returns the seconds to wait; a failure is logged once and waited out."""
+    """Calls `work` until stopped. It returns the seconds to wait; a failure is logged once and waited out. Nothing
+    shortens the wait that a `Busy` control plane asks for, save `stop`."""
 
-    def __init__(self, name: str, work: Callable[[], float], backoff: Backoff) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[], float],
+        backoff: Backoff,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.failing = False
+        self._clock = clock
+        self._not_before = float("-inf")
         self._name = name
         self._work = work
         self._backoff = backoff
@@ -70,7 +90,9 @@ class Repeater:
             self._changed.notify_all()
 
     def _may_go_on(self) -> bool:
-        return self._stopped or self._hurried or (self._woken and not self.failing)
+        if self._stopped or self._clock() < self._not_before:
+            return self._stopped
+        return self._hurried or (self._woken and not self.failing)
 
     def _try(self) -> float:
         try:
@@ -78,7 +100,9 @@ class Repeater:
         except (RollcallError, sqlite3.Error) as error:
             log.log(logging.DEBUG if self.failing else logging.WARNING, "%s: %s", self._name, error)
             self.failing = True
-            return self._backoff.wait_s()
+            asked_s = error.retry_after_s if isinstance(error, Busy) else 0.0
+            self._not_before = self._clock() + asked_s
+            return asked_s + self._backoff.wait_s()
         if self.failing:
             log.info("%s works again", self._name)
         self.failing = False

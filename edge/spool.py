@@ -313,7 +313,7 @@ class Spool:
         return [Spooled(UUID(key), body) for key, body in self._db.execute(flying, (limit,))]
 
     def _launch(self, limit: int, live: int) -> list[Spooled]:
-        head = self._some("ORDER BY place DESC", live, BATCH_BYTES // 2) if self._waiting > limit else []
+        head = self._some("ORDER BY place DESC", live, BATCH_BYTES // 2) if self._waiting > limit > live else []
         taken = {event.id for event in head}
         size = sum(len(event.body) for event in head)
         tail = self._some("ORDER BY place", limit - len(head), BATCH_BYTES - size)

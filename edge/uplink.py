@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from edge.lease import Lease
@@ -21,7 +23,16 @@ SYNC_EVERY_S = 30.0
 VERIFY_EVERY_S = 3600.0
 
 BATCH = 100
-"""Events posted at once."""
+"""Events posted at once, at most."""
+
+LIVE = 20
+"""So many of them are the newest, while more wait than are posted at once."""
+
+POST_S = 1.0
+"""What takes longer is posted in smaller batches."""
+
+MEASURE_EVERY_S = 600.0
+"""How often the control plane's time is asked for while there are events to post."""
 
 
 def elapsed_s() -> float:
@@ -191,28 +202,83 @@ def _catch_up(plane: ControlPlane, replica: Replica, gallery: str) -> None:
     log.info("gallery %s is at revision %d", gallery, replica.position(gallery).revision)
 
 
-class Poster:
-    """Brings the spool's events to the control plane. `step` posts one batch."""
+class ClockOffset:
+    """How far this machine's clock is ahead of the control plane's, from answers that tell its time.
 
-    def __init__(self, plane: ControlPlane, spool: Spool) -> None:
+    Each answer is taken to be of the middle of its round trip, so half of that is the most it is wrong by; of the last
+    few the quickest counts. It is kept against a clock that nobody sets, so that it is right as soon as this machine's
+    own is put right.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time, elapsed: Callable[[], float] = elapsed_s) -> None:
+        self._wall = wall
+        self._elapsed = elapsed
+        self._samples: deque[tuple[float, float]] = deque(maxlen=4)
+
+    def take(self, asked_s: float, now: datetime) -> None:
+        """Take an answer that comes now to what was asked at `asked_s` of the clock that nobody sets."""
+        answered_s = self._elapsed()
+        self._samples.append((answered_s - asked_s, (asked_s + answered_s) / 2 - now.timestamp()))
+
+    def ahead_s(self) -> float | None:
+        """Seconds; None as long as nothing is known."""
+        if not self._samples:
+            return None
+        return self._wall() - self._elapsed() + min(self._samples)[1]
+
+
+class Poster:
+    """Brings the spool's events to the control plane. `step` posts one batch: the newest first while many wait, and
+    behind them the oldest."""
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        spool: Spool,
+        wall: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = elapsed_s,
+    ) -> None:
         self._plane = plane
         self._spool = spool
+        self._elapsed = elapsed
+        self._offset = ClockOffset(wall, elapsed)
+        self._measured = float("-inf")
+        self._zips = False
         self._size = BATCH
 
     def step(self) -> float:
-        batch = self._spool.batch(self._size)
+        if len(self._spool) and self._elapsed() - self._measured > MEASURE_EVERY_S:
+            self._measure()
+        batch = self._spool.batch(self._size, LIVE)
         if not batch:
             return SYNC_EVERY_S
+        began = self._elapsed()
         try:
-            verdicts = self._plane.post(batch)
+            verdicts = self._plane.post(batch, self._offset.ahead_s(), zipped=self._zips)
         except Unanswered as error:
             if error.status not in (400, 413, 422):
                 raise
             self._narrow(batch, error)
             return 0.0
         self._settle(batch, verdicts)
-        self._size = BATCH
+        self._pace(self._elapsed() - began)
         return 0.0
+
+    def _measure(self) -> None:
+        """Ask for the time by a batch of nothing: a small question, quickly answered. Who tells it reads gzip too."""
+        asked = self._elapsed()
+        now = self._plane.post([]).now
+        self._zips = now is not None
+        if now:
+            self._offset.take(asked, now)
+        self._measured = self._elapsed()
+
+    def _pace(self, took_s: float) -> None:
+        """Post no more at once than the line takes in a second: what is new does not wait for longer."""
+        if took_s > POST_S:
+            self._size = max(LIVE, self._size // 2)
+        elif took_s < POST_S / 2:
+            self._size = min(BATCH, self._size * 2)
 
     def _settle(self, batch: Sequence[Spooled], verdicts: Verdicts) -> None:
         refused = {v.id: v.reason or "no reason given" for v in verdicts.verdicts if v.outcome == "refused"}

@@ -106,7 +106,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventBatch(msgspec.Struct, frozen=True):
-    """Events in order, oldest first. Each is decoded on its own, so that a bad one is refused alone.
+    """Events, oldest first; of an edge with a backlog the newest few before them. Each is decoded on its own, so that
+    a bad one is refused alone.
 
     `clock_offset_s` is how far the edge's clock is ahead of the control plane's, as it has last measured; None: it has
     not yet.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import socket
 import threading
 import time
@@ -149,10 +150,13 @@ class Plane:
         self.reports: list[tuple[str, Report]] = []
         self.events: dict[str, Event] = {}
         self.batches: list[int] = []
+        self.offsets: list[float | None] = []
+        self.clock: Callable[[], datetime | None] = lambda: datetime.now(UTC)
         self.asked: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.refuse: Callable[[Event], str | None] = lambda event: None
         self.fail: Callable[[str], tuple[int, str, bytes] | None] = lambda path: None
+        self.more_headers: dict[str, str] = {}
         self.connections: set[socket.socket] = set()
         self._port = 0
         self.start()
@@ -200,11 +204,13 @@ class Plane:
                 head = SnapshotHead(gallery=gallery, position=log.position, rows=len(log.rows))
                 return 200, b"".join(wire.pack_rows(head, log.rows.values()))
             case "POST", ["v1", "events"]:
-                return 200, wire.encode(Verdicts(list(self._verdicts(wire.decode(body, EventBatch)))))
+                return 200, wire.encode(Verdicts(list(self._verdicts(wire.decode(body, EventBatch))), self.clock()))
         return 404, b""
 
     def _verdicts(self, batch: EventBatch) -> Iterator[Verdict]:
-        self.batches.append(len(batch.events))
+        if batch.events:
+            self.batches.append(len(batch.events))
+            self.offsets.append(batch.clock_offset_s)
         for raw in batch.events:
             event = wire.decode(bytes(raw), Event)
             reason = self.refuse(event)
@@ -233,6 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _respond(self) -> None:
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
         self.plane.asked.append(f"{self.command} {url.path}")
         self.plane.headers.append(dict(self.headers))
         wrong = self.plane.fail(url.path)
@@ -247,6 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
+        for name, value in self.plane.more_headers.items():
+            self.send_header(name, value)
         if 300 <= status < 400:
             self.send_header("Location", "/elsewhere")
         self.end_headers()

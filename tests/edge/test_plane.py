@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from edge.plane import ControlPlane, OutOfReach, Unanswered, edge_id
+from edge.plane import ControlPlane, OutOfReach, Unanswered, edge_id, retry_after_s
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
 from faces.gallery import IdentityRow
@@ -95,3 +95,20 @@ def test_no_answer_is_told_without_the_address(plane: Any) -> None:
     client.close()
     assert "secret" not in raised.value.message
     plane.start()
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 0),
+        ({"Retry-After": "120"}, 120),
+        ({"Retry-After": "999999"}, 3600),
+        ({"Retry-After": "-1"}, 0),
+        ({"Retry-After": "soon"}, 0),
+        ({"Retry-After": "Sun, 01 Jun 2025 12:00:30 GMT", "Date": "Sun, 01 Jun 2025 12:00:00 GMT"}, 30),
+        ({"Retry-After": "Sun, 01 Jun 2025 11:00:00 GMT", "Date": "Sun, 01 Jun 2025 12:00:00 GMT"}, 0),
+        ({"Retry-After": "Sun, 01 Jun 2025 12:00:30 GMT"}, 0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_by_the_answers_own_clock(headers: dict[str, str], seconds: float) -> None:
+    assert retry_after_s(headers) == seconds

@@ -8,19 +8,19 @@ from collections.abc import Callable
 
 import pytest
 
-from edge.repeat import Backoff, Repeater
+from edge.repeat import Backoff, Busy, Repeater
 from faces.errors import RollcallError
 
 
 def test_waits_double_up_to_the_most_and_start_again_after_success() -> None:
-    backoff = Backoff(1.0, 5.0, chance=lambda: 0.5)
+    backoff = Backoff(1.0, 5.0, chance=lambda: 1.0)
     assert [backoff.wait_s() for _ in range(5)] == [1, 2, 4, 5, 5]
     backoff.reset()
     assert backoff.wait_s() == 1
 
 
-@pytest.mark.parametrize(("chance", "wait"), [(0.0, 2.0), (1.0, 6.0)])
-def test_waits_differ_from_edge_to_edge(chance: float, wait: float) -> None:
+@pytest.mark.parametrize(("chance", "wait"), [(0.0, 0.0), (0.5, 2.0), (1.0, 4.0)])
+def test_a_wait_is_anything_up_to_its_bound(chance: float, wait: float) -> None:
     assert Backoff(4.0, 4.0, chance=lambda: chance).wait_s() == wait
 
 
@@ -62,7 +62,7 @@ def test_work_waits_for_its_time_and_is_woken(until: Callable[..., None]) -> Non
 def test_a_failure_is_waited_out_even_if_there_is_work(error: Exception, until: Callable[..., None]) -> None:
     work = Work(60.0)
     work.error = error
-    repeater, thread = started(work, Backoff(0.2, 0.2, chance=lambda: 0.5))
+    repeater, thread = started(work, Backoff(0.2, 0.2, chance=lambda: 1.0))
     until(lambda: repeater.failing)
     began = time.monotonic()
     work.error = None
@@ -74,7 +74,7 @@ def test_a_failure_is_waited_out_even_if_there_is_work(error: Exception, until: 
 
 
 def test_success_ends_the_backoff(until: Callable[..., None]) -> None:
-    work, backoff = Work(60.0), Backoff(0.01, 60, chance=lambda: 0.5)
+    work, backoff = Work(60.0), Backoff(0.01, 60, chance=lambda: 1.0)
     work.error = RollcallError("no")
     repeater, thread = started(work, backoff)
     until(lambda: work.runs == 3)
@@ -90,6 +90,23 @@ def test_a_hurry_cuts_a_backoff_short(until: Callable[..., None]) -> None:
     work.error = RollcallError("no")
     repeater, thread = started(work, Backoff(60, 60))
     until(lambda: repeater.failing)
+    repeater.hurry()
+    until(lambda: work.runs == 2)
+    repeater.stop()
+    thread.join(5)
+
+
+def test_no_hurry_cuts_short_the_wait_that_was_asked_for(until: Callable[..., None]) -> None:
+    work, moment = Work(60.0), 1000.0
+    work.error = Busy("later", 30.0)
+    repeater = Repeater("the work", work, Backoff(60, 60), clock=lambda: moment)
+    thread = threading.Thread(target=repeater.run)
+    thread.start()
+    until(lambda: repeater.failing)
+    moment = 1029.0
+    repeater.hurry()
+    assert not repeater._may_go_on()
+    moment = 1030.0
     repeater.hurry()
     until(lambda: work.runs == 2)
     repeater.stop()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,10 +13,11 @@ import pytest
 from edge import uplink
 from edge.lease import Lease, Spent
 from edge.plane import ControlPlane
-from edge.repeat import Backoff, Repeater
+from edge.repeat import Backoff, Busy, Repeater
 from edge.replica import Replica
 from edge.spool import Spool
-from edge.uplink import Poster, Syncer
+from edge.uplink import ClockOffset, Poster, Syncer
+from faces import wire
 from faces.encoding import DIMENSIONS, to_bytes
 from faces.errors import RollcallError
 from faces.events import Event, Status, uuid7
@@ -212,15 +213,101 @@ def test_the_checksum_is_recomputed_each_hour(
     assert "GET /v1/galleries/g1/snapshot" in plane.asked
 
 
-def test_events_are_posted_in_order_and_acknowledged(plane: Any, client: ControlPlane, spool: Spool) -> None:
+def test_events_are_posted_and_acknowledged(plane: Any, client: ControlPlane, spool: Spool) -> None:
     events = [event(number) for number in range(250)]
     for one in events:
         spool.append(one)
     poster = Poster(client, spool)
     assert [poster.step() for _ in range(4)] == [0, 0, 0, uplink.SYNC_EVERY_S]
-    assert list(plane.events.values()) == events
+    assert sorted(plane.events.values(), key=lambda one: one.track) == events
     assert plane.batches == [100, 100, 50]
     assert len(spool) == 0
+
+
+def test_a_new_event_is_in_the_very_next_batch_while_a_backlog_drains_oldest_first(
+    plane: Any, client: ControlPlane, spool: Spool
+) -> None:
+    for number in range(500):
+        spool.append(event(number))
+    poster = Poster(client, spool)
+    new = 1000
+    while len(spool) > uplink.BATCH:
+        spool.append(event(new))
+        poster.step()
+        assert str(event(new).id) in list(plane.events)[-plane.batches[-1] :]
+        new += 1
+    while len(spool):
+        poster.step()
+    arrived = [one.track or 0 for one in plane.events.values()]
+    assert len(arrived) == 500 + new - 1000
+    old = [track for track in arrived if track < 500 - 10 * uplink.LIVE]
+    assert old == sorted(old)
+
+
+def test_a_batch_is_zipped_and_says_how_far_the_edges_clock_is_ahead(
+    plane: Any, client: ControlPlane, spool: Spool
+) -> None:
+    moment = 50.0
+    plane.clock = lambda: NOON
+    poster = Poster(client, spool, wall=lambda: NOON.timestamp() + 90.5 + moment, elapsed=lambda: 100.0 + moment)
+    spool.append(event(1))
+    poster.step()
+    assert plane.offsets == [pytest.approx(140.5)], "the clock's 90.5 s and 50"
+    assert plane.headers[-1]["Content-Encoding"] == "gzip"
+    assert "Content-Encoding" not in plane.headers[-2], "nobody knows yet whether it would be read"
+
+
+def test_a_control_plane_that_tells_no_time_is_sent_plain_batches(
+    plane: Any, client: ControlPlane, spool: Spool
+) -> None:
+    plane.clock = lambda: None
+    spool.append(event(1))
+    Poster(client, spool).step()
+    assert len(plane.events) == 1
+    assert plane.offsets == [None]
+    assert not any("Content-Encoding" in headers for headers in plane.headers)
+
+
+def test_the_offset_is_of_the_quickest_round_trip_and_follows_the_clock_when_it_is_put_right() -> None:
+    wall, elapsed = NOON.timestamp() + 5.0, 100.0
+    offset = ClockOffset(lambda: wall, lambda: elapsed)
+    assert offset.ahead_s() is None
+    asked, elapsed, wall = elapsed, elapsed + 0.2, wall + 0.2
+    offset.take(asked, NOON + timedelta(seconds=0.1))
+    assert offset.ahead_s() == pytest.approx(5.0)
+    asked, elapsed, wall = elapsed, elapsed + 10, wall + 10
+    offset.take(asked, NOON + timedelta(seconds=10.2))
+    assert offset.ahead_s() == pytest.approx(5.0), "the slow answer, of the end of its trip, is not believed"
+    wall -= 5.0
+    assert offset.ahead_s() == pytest.approx(0.0)
+
+
+def test_a_slow_line_is_given_smaller_batches(plane: Any, client: ControlPlane, spool: Spool) -> None:
+    moment = 0.0
+    answer = plane.answer
+
+    def slow(*asked: Any) -> Any:
+        nonlocal moment
+        moment += 0.02 * len(wire.decode(asked[-1], wire.EventBatch).events)
+        return answer(*asked)
+
+    plane.answer = slow
+    for number in range(300):
+        spool.append(event(number))
+    poster = Poster(client, spool, elapsed=lambda: moment)
+    while len(spool):
+        poster.step()
+    assert plane.batches == [100, 50, 50, 50, 50], "a second's worth"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_obeyed(plane: Any, client: ControlPlane, spool: Spool, status: int) -> None:
+    spool.append(event(1))
+    plane.fail = lambda path: (status, "text/plain", b"")
+    plane.more_headers = {"Retry-After": "17"}
+    with pytest.raises(Busy) as caught:
+        Poster(client, spool).step()
+    assert caught.value.retry_after_s == 17
 
 
 def test_an_event_whose_answer_was_lost_is_posted_again_and_known(
