@@ -24,7 +24,7 @@ from edge.decide import Thresholds
 from edge.frames import Frame, Sight
 from edge.gate import Gate
 from edge.journal import line
-from edge.lease import Lease
+from edge.lease import DAY_S, Lease
 from edge.link import Link, link_url
 from edge.plane import ControlPlane, edge_id, headers
 from edge.preview import Preview
@@ -50,8 +50,6 @@ DRAIN_S = 30.0
 
 FPS_OVER_S = 5.0
 """What the frames a second are counted over."""
-
-DAY_S = 86400.0
 
 STOP_S = 10.0
 """What a part has to end by itself."""
@@ -86,7 +84,8 @@ class Edge:
         self._camera = Camera(config.camera, config.video_source, config.video_pace, config.video_loop)
         self._recognizer = Recognizer(engine, config.camera, _policy(config, engine), os.urandom)
         self._replica = Replica(config.data_dir / "galleries.db", engine.model)
-        self._lease = Lease(config.lease_days * DAY_S, self._replica.spent(), elapsed_s(), time.time())
+        self._lease = Lease(config.lease_days, self._replica.spent(), elapsed_s(), time.time())
+        self._lease.limit(self._replica.lease_days())
         self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=config.camera, elapsed=elapsed_s)
         self._admitting = True
         self._looked: deque[float] = deque(maxlen=1000)
@@ -193,7 +192,7 @@ class Edge:
         if admits and not self._admitting:
             log.info("synced again: people are let pass")
         elif self._admitting and not admits:
-            log.warning("no sync for %g days: nobody is let pass", self._config.lease_days)
+            log.warning("no sync for %g days: nobody is let pass", self._lease.days)
         self._admitting = admits
         return admits
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+DAY_S = 86400.0
 SAVE_EVERY_S = 60.0
 
 
@@ -15,24 +16,28 @@ class Spent(NamedTuple):
 
 
 class Lease:
-    """Runs out `limit_s` seconds after the last confirmation; 0 never does.
+    """Runs out `days` after the last confirmation; 0 never does.
 
     Time is counted by a clock that cannot be set (`now`, seconds); only for the time that the edge was off is the wall
     clock asked (`wall`), and it can add to what was counted but take nothing away. Confirmed by one thread at a time;
     any may ask.
     """
 
-    def __init__(self, limit_s: float, saved: Spent | None, now: float, wall: float) -> None:
-        self._limit = limit_s
+    def __init__(self, days: float, saved: Spent | None, now: float, wall: float) -> None:
+        self.days = self._own_days = days
         self._saved = saved
         spent = saved.seconds + max(0.0, wall - saved.at) if saved else 0.0
         self._confirmed = now - spent
+
+    def limit(self, days: float | None) -> None:
+        """Last so long from now on; None: as long as the edge is set up for."""
+        self.days = self._own_days if days is None else days
 
     def confirm(self, now: float) -> None:
         self._confirmed = now
 
     def expired(self, now: float) -> bool:
-        return 0 < self._limit <= now - self._confirmed
+        return 0 < self.days * DAY_S <= now - self._confirmed
 
     def due(self, now: float, wall: float) -> Spent | None:
         """What is to be saved now, if anything: each minute, and when a confirmation has changed much."""

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS rows (
     gallery TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, hash INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (gallery, kind, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS site (only INTEGER PRIMARY KEY CHECK (only = 1), lease_days REAL);
 CREATE TABLE IF NOT EXISTS lease (only INTEGER PRIMARY KEY CHECK (only = 1), seconds REAL NOT NULL, at REAL NOT NULL);
 """
 
@@ -104,6 +105,14 @@ class Replica:
 
     def save_spent(self, spent: Spent) -> None:
         self._db.execute("INSERT OR REPLACE INTO lease VALUES (1, ?, ?)", spent)
+
+    def lease_days(self) -> float | None:
+        """What the site says of the lease, as far as is known here."""
+        row = self._db.execute("SELECT CAST(lease_days AS REAL) FROM site").fetchone()
+        return row[0] if row else None
+
+    def save_lease_days(self, days: float | None) -> None:
+        self._db.execute("INSERT OR REPLACE INTO site VALUES (1, ?)", (days,))
 
     def verify(self) -> None:
         """Recompute every checksum from the rows on disk. A damaged copy keeps its sound rows and starts over."""

@@ -22,6 +22,9 @@ log = logging.getLogger("edge.uplink")
 SYNC_EVERY_S = 30.0
 VERIFY_EVERY_S = 3600.0
 
+HELLO_EVERY_S = 600.0
+"""So often the edge learns anew what its site says."""
+
 BATCH = 100
 """Events posted at once, at most."""
 
@@ -67,7 +70,7 @@ class Syncer:
         self._welcome: Welcome | None = None
         self._hints: dict[str, int] = {}
         self._hinting = threading.Lock()
-        self._round_due = self._verified = time.monotonic()
+        self._round_due = self._verified = self._hello_due = time.monotonic()
 
     def ready(self) -> bool:
         """Whether there was a first round; one that succeeded, where there is no gallery yet."""
@@ -134,11 +137,18 @@ class Syncer:
             raise errors[0]
 
     def _followed(self) -> list[Followed]:
-        if self._welcome is None:
-            self._welcome = self._plane.hello(self._hello)
-            log.info("this is edge %s of site %s", self._welcome.edge, self._welcome.site)
-            self._welcomed()
+        if self._welcome is None or time.monotonic() >= self._hello_due:
+            self._greet(self._plane.hello(self._hello))
         return self._plane.followed()
+
+    def _greet(self, welcome: Welcome) -> None:
+        if welcome != self._welcome:
+            log.info("this is edge %s of site %s", welcome.edge, welcome.site)
+        if self._lease and welcome.lease_days != self._replica.lease_days():
+            self._replica.save_lease_days(welcome.lease_days)
+            self._lease.limit(welcome.lease_days)
+        self._welcome, self._hello_due = welcome, time.monotonic() + HELLO_EVERY_S
+        self._welcomed()
 
     def _bring(self, gallery: Followed) -> RollcallError | None:
         """Bring one gallery up to date and report on it; a gallery that cannot be leaves the others alone."""

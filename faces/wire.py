@@ -59,12 +59,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Who the control plane takes the edge for."""
+    """Who the control plane takes the edge for. `lease_days`: so long without a sync lets it admit people; 0: for ever;
+    None: as the edge is set up."""
 
     edge_id: str
     edge: str
     site_id: str
     site: str
+    lease_days: float | None = None
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):

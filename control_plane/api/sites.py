@@ -16,15 +16,18 @@ from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.sites import Site
 
 Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
+LeaseDays = Annotated[float, msgspec.Meta(ge=0, le=3650)]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`time_zone` is a name such as Europe/Berlin; it says when a day of attendance begins. `event_days` and
-    `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever."""
+    `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever. `lease_days` says how long
+    edges admit people without a sync: null: as each edge is set up (LEASE_DAYS), 0: for ever."""
 
     time_zone: str | msgspec.UnsetType = msgspec.UNSET
     event_days: Days | msgspec.UnsetType | None = msgspec.UNSET
     thumbnail_days: Days | msgspec.UnsetType | None = msgspec.UNSET
+    lease_days: LeaseDays | msgspec.UnsetType | None = msgspec.UNSET
 
     def told(self) -> dict[str, object]:
         """The settings that are there; raises Invalid for a time zone that does not exist."""

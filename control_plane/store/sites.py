@@ -21,7 +21,8 @@ DEFAULT_SITE = "default"
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
-    """`event_days` and `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever."""
+    """`event_days` and `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever.
+    `lease_days`: how long edges admit people without a sync; null: as each edge is set up, 0: for ever."""
 
     id: str
     name: str
@@ -29,6 +30,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str
     event_days: int | None
     thumbnail_days: int | None
+    lease_days: float | None
     created_at: datetime
 
 
@@ -98,7 +100,7 @@ def rename(connection: sa.Connection, site_id: str, name: str) -> None:
 
 
 def configure(connection: sa.Connection, site_id: str, values: Mapping[str, object]) -> None:
-    """Set columns of a site: time_zone, event_days, thumbnail_days. Raises NotFound."""
+    """Set columns of a site: time_zone, event_days, thumbnail_days, lease_days. Raises NotFound."""
     get(connection, site_id)
     if values:
         connection.execute(sites.update().where(sites.c.id == site_id).values(**values))
@@ -136,6 +138,7 @@ def listing(connection: sa.Connection, *, after: str = "", limit: int = 100, sit
             time_zone=r.time_zone,
             event_days=r.event_days,
             thumbnail_days=r.thumbnail_days,
+            lease_days=r.lease_days,
             created_at=r.created_at,
         )
         for r in rows
@@ -157,7 +160,7 @@ def welcome(connection: sa.Connection, edge_id: str, hello: Hello, wire: int, no
     if not known:
         connection.execute(edges.insert().values(id=edge_id, created_at=now, **values))
     _set_cameras(connection, edge_id, hello.cameras, now)
-    return Welcome(edge_id=edge_id, edge=hello.name, site_id=site.id, site=site.name)
+    return Welcome(edge_id=edge_id, edge=hello.name, site_id=site.id, site=site.name, lease_days=site.lease_days)
 
 
 def site_of(connection: sa.Connection, edge_id: str) -> str:
@@ -277,9 +280,9 @@ def _check_name(connection: sa.Connection, name: str, site_id: str) -> None:
         raise Conflict(f"there is a site {name!r} already")
 
 
-def _site_named(connection: sa.Connection, name: str | None) -> sa.Row[Any, Any]:
+def _site_named(connection: sa.Connection, name: str | None) -> sa.Row[Any, Any, Any]:
     chosen = sites.c.id == DEFAULT_SITE if name is None else sites.c.name == name
-    site = connection.execute(sa.select(sites.c.id, sites.c.name).where(chosen)).one_or_none()
+    site = connection.execute(sa.select(sites.c.id, sites.c.name, sites.c.lease_days).where(chosen)).one_or_none()
     if site is None:
         raise NotFound(f"there is no site {name!r}", remedy="Make it with POST /v1/sites, or leave SITE empty.")
     return site

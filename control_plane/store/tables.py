@@ -47,6 +47,7 @@ sites = Table(
     Column("time_zone", Text, nullable=False, server_default="UTC"),
     Column("event_days", Integer),
     Column("thumbnail_days", Integer),
+    Column("lease_days", Float),
     Column("tidied_at", UtcDateTime),
     Column("thumbnails_to", Big, nullable=False, server_default="0"),
     Column("created_at", UtcDateTime, nullable=False),

@@ -147,6 +147,7 @@ class Plane:
     def __init__(self) -> None:
         self.galleries = {"g1": GalleryLog("g1")}
         self.hellos: list[tuple[str, Hello]] = []
+        self.lease_days: float | None = None
         self.reports: list[tuple[str, Report]] = []
         self.events: dict[str, Event] = {}
         self.batches: list[int] = []
@@ -188,7 +189,9 @@ class Plane:
             case "PUT", ["v1", "edges", edge]:
                 hello = wire.decode(body, Hello)
                 self.hellos.append((edge, hello))
-                return 200, wire.encode(Welcome(edge_id=edge, edge=hello.name, site_id="s1", site="Default"))
+                return 200, wire.encode(
+                    Welcome(edge_id=edge, edge=hello.name, site_id="s1", site="Default", lease_days=self.lease_days)
+                )
             case "GET", ["v1", "edge", "galleries"]:
                 return 200, wire.encode(
                     [Followed(id=g.id, name=g.id, kind=g.kind, position=g.position) for g in self.galleries.values()]

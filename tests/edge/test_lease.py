@@ -14,7 +14,7 @@ WEEK = 7 * DAY
 
 
 def test_it_runs_out_so_long_after_the_last_confirmation_and_is_renewed_by_one() -> None:
-    lease = Lease(WEEK, None, now=100.0, wall=0.0)
+    lease = Lease(7, None, now=100.0, wall=0.0)
     assert not lease.expired(100 + WEEK - 1)
     assert lease.expired(100 + WEEK)
     lease.confirm(100 + WEEK)
@@ -38,13 +38,13 @@ def test_a_lease_of_no_length_never_runs_out() -> None:
     ids=["at once", "half a day later", "a day later", "the clock was set back", "the clock has no battery"],
 )
 def test_after_a_restart_it_goes_on_and_a_clock_set_back_extends_it_by_nothing(wall: float, left: float) -> None:
-    lease = Lease(WEEK, Spent(6 * DAY, 1000.0), now=5.0, wall=wall)
+    lease = Lease(7, Spent(6 * DAY, 1000.0), now=5.0, wall=wall)
     assert lease.expired(5.0 + left * DAY)
     assert left == 0 or not lease.expired(5.0 + left * DAY - 1)
 
 
 def test_it_is_saved_each_minute_and_when_it_is_renewed() -> None:
-    lease = Lease(WEEK, None, now=0.0, wall=50.0)
+    lease = Lease(7, None, now=0.0, wall=50.0)
     assert lease.due(0.0, 50.0) == Spent(0.0, 50.0)
     assert lease.due(SAVE_EVERY_S - 1, 109.0) is None
     assert lease.due(SAVE_EVERY_S, 110.0) == Spent(SAVE_EVERY_S, 110.0)
@@ -58,7 +58,7 @@ def test_it_is_saved_each_minute_and_when_it_is_renewed() -> None:
 def test_however_the_wall_clock_jumps_and_the_edge_restarts_it_lasts_no_longer(
     steps: list[tuple[float, float, bool]],
 ) -> None:
-    lease, saved, now, wall, ran = Lease(WEEK, None, 0.0, 0.0), None, 0.0, 0.0, 0.0
+    lease, saved, now, wall, ran = Lease(7, None, 0.0, 0.0), None, 0.0, 0.0, 0.0
     unsaved = 0.0
     for seconds, jump, restart in steps:
         now, wall, ran = now + seconds, wall + seconds + jump, ran + seconds
@@ -66,7 +66,7 @@ def test_however_the_wall_clock_jumps_and_the_edge_restarts_it_lasts_no_longer(
         if restart:
             unsaved += SAVE_EVERY_S
             now = 17.0
-            lease = Lease(WEEK, saved, now, wall)
+            lease = Lease(7, saved, now, wall)
         assert lease.expired(now + max(0.0, WEEK - ran + unsaved) + 1e-3)
 
 
@@ -78,4 +78,27 @@ def test_it_lies_with_the_galleries(tmp_path: Path) -> None:
     replica.close()
     replica = Replica(tmp_path / "galleries.db", "sface")
     assert replica.spent() == Spent(120.5, 1e9 + 60)
+    replica.close()
+
+
+def test_the_sites_word_counts_over_the_edges_own() -> None:
+    lease = Lease(7, None, now=0.0, wall=0.0)
+    lease.limit(1)
+    assert lease.expired(DAY)
+    lease.limit(0)
+    assert not lease.expired(1e12)
+    lease.limit(None)
+    assert not lease.expired(WEEK - 1)
+    assert lease.expired(WEEK)
+
+
+@pytest.mark.parametrize("days", [0.0, 0.5, None])
+def test_what_the_site_says_of_it_holds_offline_too(tmp_path: Path, days: float | None) -> None:
+    replica = Replica(tmp_path / "galleries.db", "sface")
+    assert replica.lease_days() is None
+    replica.save_lease_days(3.0)
+    replica.save_lease_days(days)
+    replica.close()
+    replica = Replica(tmp_path / "galleries.db", "sface")
+    assert replica.lease_days() == days
     replica.close()

@@ -475,7 +475,7 @@ def test_a_copy_ahead_of_its_gallery_says_so_before_it_starts_over(plane: Any, s
 def test_a_round_renews_the_lease_and_what_is_spent_is_saved(
     plane: Any, client: ControlPlane, replica: Replica, gallery_log: Any
 ) -> None:
-    lease = Lease(100.0, Spent(1e6, 0.0), uplink.elapsed_s(), 0.0)
+    lease = Lease(1, Spent(1e6, 0.0), uplink.elapsed_s(), 0.0)
     syncer = Syncer(client, replica, HELLO, lambda: None, lease)
     plane.galleries["g1"].lie = 1
     with pytest.raises(RollcallError):
@@ -487,3 +487,23 @@ def test_a_round_renews_the_lease_and_what_is_spent_is_saved(
     spent = replica.spent()
     assert spent is not None
     assert spent.seconds < 60
+
+
+def test_the_lease_is_as_long_as_the_site_says_and_learned_anew_after_a_while(
+    plane: Any, client: ControlPlane, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = Lease(7, None, uplink.elapsed_s(), 0.0)
+    syncer = Syncer(client, replica, HELLO, lambda: None, lease)
+    syncer.step()
+    assert (lease.days, replica.lease_days()) == (7, None)
+    plane.lease_days = 2.0
+    syncer.step()
+    assert (lease.days, replica.lease_days()) == (7, None), "not with every round"
+    monkeypatch.setattr(uplink, "HELLO_EVERY_S", 0.0)
+    syncer = Syncer(client, replica, HELLO, lambda: None, lease)
+    syncer.step()
+    assert (lease.days, replica.lease_days()) == (2, 2)
+    plane.lease_days = None
+    syncer._round_due = 0.0
+    syncer.step()
+    assert (lease.days, replica.lease_days()) == (7, None)

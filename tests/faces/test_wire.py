@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faces import wire
 from faces.errors import Invalid
 from faces.events import Status
 from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow
@@ -116,3 +117,8 @@ def test_a_link_message_says_itself_what_it_is(message: LinkDown) -> None:
 def test_what_is_no_link_message_is_refused_as_invalid(text: str) -> None:
     with pytest.raises(Invalid):
         decode_text(text, LinkDown)  # type: ignore[arg-type]
+
+
+def test_a_welcome_of_the_time_before_the_lease_says_nothing_of_it() -> None:
+    old = wire.encode({"edge_id": "e", "edge": "box", "site_id": "s", "site": "gate"})
+    assert wire.decode(old, wire.Welcome).lease_days is None

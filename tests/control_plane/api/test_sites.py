@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from faces import wire
+
 
 def test_the_default_site_follows_the_default_gallery(server: Any) -> None:
     found = server.get("/v1/sites/default").json()
@@ -63,3 +65,13 @@ def test_a_site_has_a_time_zone_and_keeps_things_as_long_as_it_is_told(either: A
         assert either.call("PATCH", path, json=wrong).json()["code"] == "invalid"
     assert either.get(path).json() == changed
     assert either.get("/v1/sites/default").json()["time_zone"] == "UTC"
+
+
+def test_an_edge_is_told_its_sites_lease_when_it_introduces_itself(either: Any) -> None:
+    made = either.post("/v1/sites", json={"name": "Gate", "lease_days": 0.5}).json()
+    edge = either.edge(site="Gate")
+    assert wire.decode(edge.hello(site="Gate").content, wire.Welcome).lease_days == 0.5
+    path = f"/v1/sites/{made['id']}"
+    assert either.call("PATCH", path, json={"lease_days": None}).json()["lease_days"] is None
+    assert wire.decode(edge.hello(site="Gate").content, wire.Welcome).lease_days is None
+    assert either.call("PATCH", path, json={"lease_days": -1}).json()["code"] == "invalid"
