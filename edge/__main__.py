@@ -111,7 +111,9 @@ class Edge:
             status=self._status,
             quality=config.ws_jpeg_quality,
         )
-        self._gate = Gate(config.webhook_url) if config.webhook_url else None
+        self._gate: Gate | None = None
+        if config.webhook_url:
+            self._gate = Gate(config.webhook_url, config.webhook_max_age, config.webhook_secret)
         self._viewers: list[Viewer] = []
         self._parts: dict[str, Part] = {"sync": self._syncing, "delivery": self._poster, "link": self._link}
         if self._gate:
@@ -198,6 +200,7 @@ class Edge:
 
     def _record(self, events: Iterable[Event]) -> None:
         """Spool the events, tell the gate, and wake whoever delivers them."""
+        decided_s = self._gate.clock() if self._gate else None
         for event in events:
             log.info("%s", line(event))
             try:
@@ -205,7 +208,7 @@ class Edge:
             except sqlite3.Error as error:
                 log.error("event %s is lost: the spool cannot be written to (%s)", event.id, error)
             if self._gate and event.status is Status.PASS:
-                self._gate.offer(event)
+                self._gate.offer(event, decided_s)
             self._poster.wake()
 
     def _noticed(self, notice: Notice) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 from faces.errors import SettingError
 from faces.settings import Setting, flag, number, one_of, read, read_dotenv, text, url, whole
+from faces.signing import key_of
 
 
 class Pace(StrEnum):
@@ -51,6 +52,8 @@ SETTINGS = (
     Setting("SHOW_WINDOW", "false", "show the annotated picture on a local page", flag),
     Setting("PREVIEW_PORT", "5050", "port of that page on 127.0.0.1", whole(1, 65535)),
     Setting("WEBHOOK_URL", "", "posted to by the edge itself when somebody passes", url("http", "https")),
+    Setting("WEBHOOK_SECRET", "", "`whsec_...`: what is posted there is signed with it", key_of),
+    Setting("WEBHOOK_MAX_AGE", "10", "seconds after which a decision is not posted there any more", number(0.1, 3600)),
     Setting("WS_ENABLE", "true", "send live frames at all", flag),
     Setting("WS_URL", "", "a stream server that the edge also pushes every frame to", url("ws", "wss")),
     Setting("WS_JPEG_QUALITY", "70", "JPEG quality of live frames, 1 to 100", whole(1, 100)),
@@ -85,6 +88,8 @@ class Config:
     show_window: bool
     preview_port: int
     webhook_url: str | None
+    webhook_secret: bytes | None = field(repr=False)
+    webhook_max_age: float
     ws_enable: bool
     ws_url: str | None
     ws_jpeg_quality: int

@@ -9,9 +9,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from edge import gate as gates
 from edge.gate import Gate
+from faces import signing
 from faces.events import Event, Status, uuid7
 
 NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
@@ -33,6 +35,8 @@ class Receiver:
 
     def __init__(self) -> None:
         self.posts: list[dict[str, Any]] = []
+        self.bodies: list[bytes] = []
+        self.headers: list[dict[str, str]] = []
         self.open = threading.Event()
         self.open.set()
         self.status = 200
@@ -41,6 +45,8 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.headers.append({name.lower(): value for name, value in self.headers.items()})
+                receiver.bodies.append(body)
                 receiver.posts.append(json.loads(body))
                 receiver.open.wait(20)
                 self.send_response(receiver.status)
@@ -72,15 +78,27 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def gate(receiver: Receiver) -> Iterator[Gate]:
-    gate = Gate(receiver.url)
-    thread = threading.Thread(target=gate.run)
-    thread.start()
-    yield gate
+def running(receiver: Receiver) -> Iterator[Callable[[Gate], Gate]]:
+    """Run a gate on a thread of its own, as the root does."""
+    started: list[tuple[Gate, threading.Thread]] = []
+
+    def run(gate: Gate) -> Gate:
+        thread = threading.Thread(target=gate.run)
+        thread.start()
+        started.append((gate, thread))
+        return gate
+
+    yield run
     receiver.open.set()
-    gate.stop()
-    thread.join(10)
-    assert not thread.is_alive()
+    for gate, thread in started:
+        gate.stop()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def gate(receiver: Receiver, running: Callable[[Gate], Gate]) -> Gate:
+    return running(Gate(receiver.url))
 
 
 def test_a_pass_is_posted_as_the_original_did(gate: Gate, receiver: Receiver, until: Callable[..., None]) -> None:
@@ -106,22 +124,51 @@ def test_a_hung_gate_holds_up_nobody_and_is_given_the_newest(
 
 
 def test_a_decision_that_waited_too_long_opens_nothing(
-    gate: Gate, receiver: Receiver, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    receiver: Receiver, running: Callable[..., Gate], until: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
+    moment = 100.0
+    gate = running(Gate(receiver.url, max_age_s=3.0, clock=lambda: moment))
     receiver.open.clear()
     gate.offer(passed(1))
     until(lambda: len(receiver.posts) == 1)
     gate.offer(passed(2))
-    monkeypatch.setattr(gates, "MAX_AGE_S", 0.0)
+    gate.offer(passed(3), decided_s=101.0)
+    moment = 103.0
     receiver.open.set()
-    until(lambda: gate._waiting.empty())
-    monkeypatch.setattr(gates, "MAX_AGE_S", 10.0)
-    gate.offer(passed(3))
     until(lambda: len(receiver.posts) == 2)
     assert [post["name"] for post in receiver.posts] == ["Ada 1", "Ada 3"]
+    assert f"{passed(2).id} is too old" in caplog.text
 
 
-@pytest.mark.parametrize("status", [302, 500])
+def test_a_decision_is_tried_again_while_it_is_young_and_not_a_moment_longer(
+    receiver: Receiver, running: Callable[..., Gate], until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    moment = 100.0
+    receiver.status = 503
+    gate = running(Gate(receiver.url, max_age_s=3.0, clock=lambda: moment))
+    gate.offer(passed(1))
+    until(lambda: len(receiver.posts) == 2)
+    moment = 103.0
+    until(lambda: "too old" in caplog.text)
+    receiver.status = 200
+    gate.offer(passed(2))
+    until(lambda: receiver.posts[-1]["name"] == "Ada 2")
+    assert [post["name"] for post in receiver.posts].count("Ada 2") == 1
+
+
+def test_what_is_posted_verifies_with_the_secret(
+    receiver: Receiver, running: Callable[..., Gate], until: Callable[..., None]
+) -> None:
+    secret = signing.secret_of(bytes(range(32)))
+    gate = running(Gate(receiver.url, key=signing.key_of(secret)))
+    gate.offer(passed(1))
+    until(lambda: receiver.posts)
+    verified = Webhook(secret).verify(receiver.bodies[0], receiver.headers[0])
+    assert verified == receiver.posts[0]
+    assert receiver.headers[0]["webhook-id"] == str(passed(1).id)
+
+
+@pytest.mark.parametrize("status", [302, 404])
 def test_a_refusal_is_logged_without_the_address_and_not_followed(
     gate: Gate, receiver: Receiver, until: Callable[..., None], caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
