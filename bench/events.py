@@ -14,8 +14,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -26,14 +27,22 @@ import requests
 from bench.imports import postgres
 from bench.machine import describe
 from control_plane.store.db import utcnow
+from edge.plane import ControlPlane, edge_id
+from edge.spool import Spool
+from edge.uplink import Poster
 from faces import wire
 from faces.events import Event, Status, uuid7
 from rollcall.supervisor import Process, Supervisor
 from rollcall.up import HOST, Place, free_port
 
 BATCH = 100
-SENDERS = 4
+SENDERS = 8
 EVENTS = 30_000
+BACKLOG = 100_000
+LIVE = "live"
+LIVE_EVERY_S = 0.2
+LIVE_WAITING = 5
+"""With no more than this left in the spool, the backlog has drained."""
 THUMBNAIL = os.urandom(6 << 10)
 RECEIVERS = ("https://gate.example/one", "https://payroll.example/two")
 
@@ -48,12 +57,20 @@ def main() -> None:
     print(json.dumps(figures, indent=2) if arguments.json else "\n".join(f"{k}: {v}" for k, v in figures.items()))
 
 
-def measure(folder: Path, events: int = EVENTS) -> dict[str, Any]:
+def measure(folder: Path, events: int = EVENTS, backlog: int = BACKLOG) -> dict[str, Any]:
     with centre(folder / "sqlite") as place:
         sqlite = ingest_rate(place, events)
     with postgres() as url, centre(folder / "postgres", DATABASE_URL=url) as place:
         production = ingest_rate(place, events)
-    return {"ingest_per_s_sqlite": round(sqlite), "ingest_per_s_postgres": round(production)}
+    with centre(folder / "drain") as place:
+        drained, live = drain(place, folder / "edge", backlog)
+    return {
+        "ingest_per_s_sqlite": round(sqlite),
+        "ingest_per_s_postgres": round(production),
+        "drain_events": backlog,
+        "drain_100k_s": round(drained * BACKLOG / backlog, 1),
+        "live_during_drain_s": round(live, 2),
+    }
 
 
 @contextmanager
@@ -130,6 +147,57 @@ def _send(place: Place, bodies: queue.SimpleQueue[bytes], stored: list[int]) -> 
             response.raise_for_status()
             verdicts = wire.decode(response.content, wire.Verdicts).verdicts
             stored.append(sum(v.outcome == "stored" for v in verdicts))
+
+
+def drain(place: Place, folder: Path, backlog: int) -> tuple[float, float]:
+    """Seconds that an edge takes to deliver what it has spooled, and the most that a new event takes meanwhile."""
+    folder.mkdir()
+    spool = Spool(folder / "spool.db")
+    _fill(spool, backlog)
+    plane = ControlPlane(place.url, edge_id(folder / "edge-id"))
+    plane.hello(wire.Hello(name="drain", version="1", engine="sface", cameras=[LIVE]))
+    poster, done = Poster(plane, spool), threading.Event()
+    began = time.monotonic()
+    newest = threading.Thread(target=_live, args=(spool, done))
+    newest.start()
+    while len(spool) > LIVE_WAITING:
+        poster.step()
+    took = time.monotonic() - began
+    done.set()
+    newest.join()
+    while len(spool):
+        poster.step()
+    plane.close()
+    spool.close()
+    return took, max(_delays(place))
+
+
+def _fill(spool: Spool, backlog: int) -> None:
+    """Many threads at once, which share the spool's commits."""
+    with ThreadPoolExecutor(64) as threads:
+        for _ in threads.map(lambda n: spool.append(event(n)), range(backlog)):
+            pass
+
+
+def _live(spool: Spool, done: threading.Event) -> None:
+    number = 0
+    while not done.wait(LIVE_EVERY_S):
+        number += 1
+        spool.append(msgspec.structs.replace(event(number), camera=LIVE, captured_at=utcnow()))
+
+
+def _delays(place: Place) -> Iterator[float]:
+    after = 0
+    while found := _get(place, camera=LIVE, after=after, limit=500):
+        for told in found:
+            captured, arrived = (datetime.fromisoformat(told[name]) for name in ("captured_at", "arrived_at"))
+            yield (arrived - captured).total_seconds()
+        after = found[-1]["position"]
+
+
+def _get(place: Place, **query: str | int) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = requests.get(f"{place.url}/v1/events", params=query, timeout=30).json()["items"]
+    return items
 
 
 if __name__ == "__main__":
