@@ -183,9 +183,10 @@ def sent(product: Any, head: bytes, body: bytes) -> bytes:
     request = b"POST /v1/imports HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/zip\r\nPrefer: wait=4\r\n"
     with socket.create_connection(address, timeout=10) as connection:
         connection.sendall(request + head + b"\r\n\r\n" + body)
-        connection.shutdown(socket.SHUT_WR)
         answer = b""
-        # Whoever is refused before the end of the body may find the connection reset.
+        # Whoever is refused before the end of the body may find the connection reset, or closed.
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
         with suppress(ConnectionResetError):
             while part := connection.recv(1 << 16):
                 answer += part
