@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,6 @@ from typing import NamedTuple
 from faces.encoding import Vector
 from faces.events import Status
 from faces.gallery import PRECEDENCE, Candidate, Gallery, Kind, Match
-from faces.quality import SAME_PERSON_DISTANCE
 from faces.wire import Position
 
 SURE_PROBES = 3
@@ -18,6 +18,12 @@ SURE_PROBES = 3
 
 DOUBTFUL_PROBES = 12
 """So many probes does a face get that is neither near enough to pass nor clearly a stranger's."""
+
+MARGIN = 0.05
+"""Nobody passes whose distance is not smaller by this than that of the next person in the gallery."""
+
+AMBIGUOUS = "margin"
+"""Why nobody passes who is near enough, when somebody else is as near."""
 
 LEASE_EXPIRED = "lease_expired"
 """Why nobody passes at an edge that has not synced for too long."""
@@ -60,8 +66,8 @@ class Judgement:
 
     @property
     def clear(self) -> bool:
-        """Somebody recognised, or far from everybody."""
-        return self.kind is not None or self.distance is None or self.distance > SAME_PERSON_DISTANCE
+        """Somebody recognised, or too far from everybody to be given a name."""
+        return self.kind is not None or self.identity_id is None
 
     def settled(self, probes: int) -> bool:
         """Whether more probes would hardly change it."""
@@ -75,7 +81,7 @@ class _Finding(NamedTuple):
     threshold: float
 
     @property
-    def accepted(self) -> bool:
+    def near(self) -> bool:
         return self.nearest.distance <= self.threshold
 
 
@@ -85,9 +91,13 @@ def judge(
     """Merge what all galleries say of one encoding: deny wins over watch, watch over allow, then the nearest. Without
     `admits` nobody passes: the edge's lease has expired."""
     findings = list(_findings(galleries, encoding, thresholds, at))
-    accepted = [finding for finding in findings if finding.accepted]
+    accepted = [finding for finding in findings if finding.near]
     if accepted:
         chosen = min(accepted, key=lambda f: (PRECEDENCE.index(f.held.kind), f.nearest.distance))
+        if _ambiguous(chosen, findings):
+            return _judgement(
+                chosen, findings, named=chosen.nearest.distance < thresholds.named, kind=None, ambiguous=True
+            )
         return _judgement(chosen, findings, named=True, kind=chosen.held.kind, admits=admits)
     if findings:
         chosen = min(findings, key=lambda f: f.nearest.distance)
@@ -105,7 +115,13 @@ def _findings(galleries: Iterable[Held], encoding: Vector, thresholds: Threshold
 
 
 def _judgement(
-    chosen: _Finding, findings: Sequence[_Finding], *, named: bool, kind: Kind | None, admits: bool = True
+    chosen: _Finding,
+    findings: Sequence[_Finding],
+    *,
+    named: bool,
+    kind: Kind | None,
+    admits: bool = True,
+    ambiguous: bool = False,
 ) -> Judgement:
     held, _, nearest, threshold = chosen
     others = [c.distance for f in findings for c in f.match if c and c.identity_id != nearest.identity_id]
@@ -119,8 +135,17 @@ def _judgement(
         threshold=threshold,
         gallery_id=held.id,
         gallery_revision=held.position.revision,
-        reason=_reason(kind, admits),
+        reason=AMBIGUOUS if ambiguous else _reason(kind, admits),
     )
+
+
+def _ambiguous(chosen: _Finding, findings: Sequence[_Finding]) -> bool:
+    """Whether two who are admitted are about equally near. Who is denied or watched is that under either name."""
+    if chosen.held.kind is not Kind.ALLOW:
+        return False
+    admitted = [c for f in findings if f.held.kind is Kind.ALLOW for c in f.match if c]
+    others = [c.distance for c in admitted if c.identity_id != chosen.nearest.identity_id]
+    return min(others, default=math.inf) - chosen.nearest.distance < MARGIN
 
 
 def _reason(kind: Kind | None, admits: bool) -> str | None:

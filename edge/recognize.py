@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, judge, supports
@@ -14,11 +15,15 @@ from faces.face import Face
 from faces.quality import GOOD_FACE_PX, MIN_FACE_PX_PROBE, MIN_SHARPNESS_PROBE
 from faces.wire import Seen
 
+LOOK_S, IDLE_LOOK_S = 0.05, 0.09
+"""Time from one detection to the next at least, while somebody in sight is not decided, and else. A face hardly moves
+meanwhile: of 30 frames a second every second is looked at, or every third; of 10 each."""
+
 QUICK_S = 0.1
 """Time between probes of a track that is not decided: looks that differ teach more than the same look again."""
 
-SLOW_S = 1.0
-"""Time between probes of a track that is."""
+SLOW_S, SLOWEST_S = 1.0, 8.0
+"""Time between probes of a track that is; a stranger's doubles with each up to the second."""
 
 BETTER = 1.3
 """A face that has grown by this factor deserves another probe."""
@@ -46,38 +51,48 @@ class Recognizer:
         self._tracker = Tracker(engine.model)
         self._announcer = Announcer(policy.cooldown_s)
         self._cuts = Cuts()
+        self._looked = -math.inf
         self._galleries: Sequence[Held] = ()
         self._admits = True
 
     def look(self, frame: Frame, galleries: Sequence[Held], *, admits: bool = True) -> Sight:
         """Take the next frame, by the galleries as they are now; `admits` while the lease on them lasts."""
+        cut = self._cuts.at(frame.picture)
+        self._adopt(galleries, admits, frame)
+        if not cut and self._fresh(frame.moment):
+            return Sight(frame, _all_seen(self._tracker.in_sight), ())
+        self._looked = frame.moment
         faces = [
             face
             for face in self._engine.detect(frame.picture, self._policy.scale)
             if face.box.clipped(*frame.size).size > 0
         ]
         tracks = self._tracker.update(faces, frame.moment)
-        if self._cuts.at(frame.picture):
+        if cut:
             for track in tracks:
                 track.doubtful = True
-        self._adopt(galleries, admits, frame)
         events: list[Event] = []
         shown = [self._probe(track, frame, events) if self._due(track, frame.moment) else track for track in tracks]
         for track in self._tracker.gone(frame.moment):
             events += self._end(track)
-        seen = [_seen(track) for track in sorted(shown, key=_importance)]
-        return Sight(frame, tuple(seen), tuple(events))
+        return Sight(frame, _all_seen(shown), tuple(events))
 
     def conclude(self) -> list[Event]:
         """End all tracks: the camera shows nothing any more."""
         return [event for track in list(self._tracker.tracks) for event in self._end(track)]
 
+    def _fresh(self, moment: float) -> bool:
+        """Whether the last detection may stand for this moment too."""
+        undecided = any(not track.decided for track in self._tracker.in_sight)
+        return 0 <= moment - self._looked < (LOOK_S if undecided else IDLE_LOOK_S)
+
     def _adopt(self, galleries: Sequence[Held], admits: bool, frame: Frame) -> None:
         """Judge everybody in sight anew if the galleries, or the lease on them, have changed. Who is recognised then is
-        due for a probe."""
+        due for a probe, at once."""
         if galleries is self._galleries and admits == self._admits:
             return
         self._galleries, self._admits = galleries, admits
+        self._looked = -math.inf
         for track in self._tracker.tracks:
             if track.probes:
                 self._announcer.changed(track.standing, self._judge(track, frame))
@@ -119,7 +134,7 @@ class Recognizer:
             track.doubtful = True
         elif self._announcer.probed(track.standing, judgement, track.taken, frame.moment):
             events.append(self._event(track, judgement, evidence))
-        track.next_probe = frame.moment + (SLOW_S if judgement.settled(track.taken) else QUICK_S)
+        track.next_probe = frame.moment + _pause_s(judgement, track.taken)
         return track
 
     def _quality(self, frame: Frame, face: Face | None) -> float | None:
@@ -159,8 +174,21 @@ class Recognizer:
         )
 
 
+def _pause_s(judgement: Judgement, probes: int) -> float:
+    """Time to the next probe of a track that was judged so after so many. A stranger is seldom anybody else later."""
+    if not judgement.settled(probes):
+        return QUICK_S
+    if judgement.kind is not None:
+        return SLOW_S
+    return min(SLOWEST_S, SLOW_S * 2.0 ** min(probes - SURE_PROBES, 8))
+
+
 def _importance(track: Track) -> tuple[bool, int]:
     return not track.standing.recognised, -track.face.box.area_px
+
+
+def _all_seen(tracks: Iterable[Track]) -> tuple[Seen, ...]:
+    return tuple(_seen(track) for track in sorted(tracks, key=_importance))
 
 
 def _seen(track: Track) -> Seen:

@@ -68,6 +68,12 @@ class Track:
         """What the kept probes agree on; there must be one."""
         return mean_encoding(self.model, np.stack([probe.encoding for probe in self.probes]))
 
+    @property
+    def decided(self) -> bool:
+        """Whether more probes would hardly change who this is."""
+        judgement = self.standing.judgement
+        return judgement is not None and not self.doubtful and judgement.settled(self.taken)
+
     def is_other(self, encoding: Vector) -> bool:
         """Whether this encoding is clearly of somebody else than the probes are."""
         if not self.probes:
@@ -88,10 +94,11 @@ class Track:
 
 
 class Tracker:
-    """The tracks of one camera."""
+    """The tracks of one camera. `in_sight`: those whose faces were there at the last detection."""
 
     def __init__(self, model: str) -> None:
         self.tracks: list[Track] = []
+        self.in_sight: list[Track] = []
         self._model = model
         self._last_id = 0
 
@@ -104,7 +111,8 @@ class Tracker:
                 taken.add(track.id)
                 found[index] = track
                 _follow(track, faces[index], moment)
-        return [found.get(index) or self.start(face, moment) for index, face in enumerate(faces)]
+        self.in_sight = [found.get(index) or self.start(face, moment) for index, face in enumerate(faces)]
+        return list(self.in_sight)
 
     def start(self, face: Face, moment: float) -> Track:
         """A new track."""
@@ -115,6 +123,7 @@ class Tracker:
 
     def end(self, track: Track) -> None:
         self.tracks.remove(track)
+        self.in_sight = [other for other in self.in_sight if other is not track]
 
     def gone(self, moment: float) -> list[Track]:
         """The tracks whose faces were not seen for a while."""

@@ -5,7 +5,18 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from edge.decide import DOUBTFUL_PROBES, SURE_PROBES, Announcer, Held, Judgement, Standing, Thresholds, judge, supports
+from edge.decide import (
+    AMBIGUOUS,
+    DOUBTFUL_PROBES,
+    SURE_PROBES,
+    Announcer,
+    Held,
+    Judgement,
+    Standing,
+    Thresholds,
+    judge,
+    supports,
+)
 from faces.encoding import DIMENSIONS, Vector, to_bytes
 from faces.events import Status
 from faces.gallery import EncodingRow, Gallery, IdentityRow, Kind, Row, SettingsRow
@@ -89,6 +100,31 @@ def test_the_runner_up_is_another_person_in_any_gallery() -> None:
     assert judgement.runner_up_distance == pytest.approx(0.5, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("ada", "bob", "kind", "passes"),
+    [
+        (0.30, 0.36, Kind.ALLOW, True),
+        (0.30, 0.34, Kind.ALLOW, False),
+        (0.44, 0.46, Kind.ALLOW, False),
+        (0.30, 0.52, Kind.WATCH, True),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False], ids=["one gallery", "two galleries"])
+def test_nobody_passes_while_another_who_is_admitted_is_as_near(
+    ada: float, bob: float, kind: Kind, passes: bool, together: bool
+) -> None:
+    staff = {"ada": ada, "bob": bob} if together and kind is Kind.ALLOW else {"ada": ada}
+    galleries = [gallery("staff", staff), gallery("others", {} if together else {"bob": bob}, kind)]
+    judgement = judge(galleries, PROBE, THRESHOLDS, NOON)
+    assert (judgement.status is Status.PASS, judgement.name) == (passes, "Ada")
+    assert judgement.reason == (None if passes else AMBIGUOUS)
+
+
+def test_two_who_are_denied_are_denied_though_they_look_alike() -> None:
+    judgement = judge([gallery("no", {"eve": 0.3, "mal": 0.31}, Kind.DENY)], PROBE, THRESHOLDS, NOON)
+    assert (judgement.kind, judgement.identity_id) == (Kind.DENY, "eve")
+
+
 def test_a_gallery_s_own_threshold_decides_for_it() -> None:
     strict = gallery("safe", {"ada": 0.4}, th_accept=0.35)
     assert judge([strict], PROBE, THRESHOLDS, NOON).status is Status.REJECT
@@ -124,7 +160,7 @@ def passed(identity: str = "ada") -> Judgement:
 
 
 STRANGER = Judgement(distance=0.9, threshold=0.45)
-DOUBTFUL = Judgement(distance=0.5, threshold=0.45)
+DOUBTFUL = Judgement(identity_id="ada", distance=0.5, threshold=0.45)
 
 
 @pytest.mark.parametrize(

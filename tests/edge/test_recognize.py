@@ -214,10 +214,12 @@ class Counting:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.model, self.th_accept = engine.name, engine.model, engine.th_accept
+        self.detected = 0
         self.encoded = 0
         self.mirrored = 0
 
     def detect(self, picture: Picture, scale: float = 1.0) -> list[Face]:
+        self.detected += 1
         return self._engine.detect(picture, scale)
 
     def refine(self, picture: Picture, face: Face) -> Face | None:
@@ -241,6 +243,32 @@ def test_a_face_that_is_decided_costs_one_encoding_a_second(
     before = counting.encoded
     play(recognizer, stage[91:210], held)
     assert counting.encoded - before <= 5, "in four seconds"
+
+
+def test_a_face_is_followed_with_fewer_detections_than_frames(
+    engine: Engine, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    sights = [recognizer.look(frame, held) for frame in stage[82:202]]
+    assert 120 / 3 <= counting.detected <= 120 / 3 + 10
+    assert all(MIRANDA in [seen.name for seen in sight.seen] for sight in sights[8:])
+
+
+def test_a_cut_is_looked_at_at_once(engine: Engine, stage: list[Frame], held: tuple[Held, ...]) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    recognizer.look(stage[210], held)
+    assert len(recognizer.look(stage[211], held).seen) > 1
+    assert counting.detected == 2
+
+
+def test_a_stranger_who_stays_is_looked_at_ever_less(engine: Engine, stage: list[Frame]) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    still = [replace(stage[90], number=n, moment=n / 30) for n in range(900)]
+    play(recognizer, still, NOBODY)
+    assert counting.encoded == 3 + 5, "sure after three; then again after 1, 2, 4, 8 and 8 seconds"
 
 
 def test_a_doubtful_face_is_looked_at_twice(engine: Engine, stage: list[Frame], held: tuple[Held, ...]) -> None:
