@@ -19,7 +19,7 @@ def test_a_small_run_accounts_for_all_its_time(data: Path) -> None:
     assert min(stages.values()) >= 0
     assert sum(stages.values()) == pytest.approx(1000 / figures["frames_per_s"]["ours"], rel=0.02)
     assert figures["decode_only_ratio"] == pytest.approx(sum(stages.values()) / stages["decode"], rel=0.02)
-    assert figures["calls"]["detect"] == 20
+    assert 0 < figures["calls"]["detect"] < 20
 
 
 @pytest.mark.parametrize(
