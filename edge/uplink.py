@@ -60,6 +60,7 @@ class Syncer:
     ) -> None:
         self._lease = lease
         self._spool = spool
+        self._offset = ClockOffset()
         self._swept = -1
         self._sweep_again = False
         self._tried = self._synced = False
@@ -116,7 +117,7 @@ class Syncer:
                 except RollcallError:
                     return False
                 self._sweep()
-                self._plane.report(gallery, Report(position=self._replica.position(gallery)))
+                self._report(gallery)
         return bool(hints)
 
     def _round(self) -> None:
@@ -138,12 +139,15 @@ class Syncer:
 
     def _followed(self) -> list[Followed]:
         if self._welcome is None or time.monotonic() >= self._hello_due:
-            self._greet(self._plane.hello(self._hello))
+            asked = elapsed_s()
+            self._greet(self._plane.hello(self._hello), asked)
         return self._plane.followed()
 
-    def _greet(self, welcome: Welcome) -> None:
-        if welcome != self._welcome:
+    def _greet(self, welcome: Welcome, asked_s: float) -> None:
+        if self._welcome is None:
             log.info("this is edge %s of site %s", welcome.edge, welcome.site)
+        if welcome.now:
+            self._offset.take(asked_s, welcome.now)
         if self._lease and welcome.lease_days != self._replica.lease_days():
             self._replica.save_lease_days(welcome.lease_days)
             self._lease.limit(welcome.lease_days)
@@ -159,10 +163,14 @@ class Syncer:
             raise
         except RollcallError as error:
             failure = error
-        position = self._replica.position(gallery.id)
         self._sweep()
-        self._plane.report(gallery.id, Report(position=position, error=str(failure) if failure else None))
+        self._report(gallery.id, failure)
         return failure
+
+    def _report(self, gallery: str, failure: RollcallError | None = None) -> None:
+        position, error = self._replica.position(gallery), str(failure) if failure else None
+        offset = self._offset.ahead_s()
+        self._plane.report(gallery, Report(position=position, error=error, clock_offset_s=offset))
 
     def _sweep(self) -> None:
         """Keep nothing of those who were taken out, nor of those erased in what waits to be delivered: before their

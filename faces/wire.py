@@ -60,13 +60,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Who the control plane takes the edge for. `lease_days`: so long without a sync lets it admit people; 0: for ever;
-    None: as the edge is set up."""
+    None: as the edge is set up. `now` is the control plane's time when it said so."""
 
     edge_id: str
     edge: str
     site_id: str
     site: str
     lease_days: float | None = None
+    now: datetime | None = None
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +102,12 @@ class SnapshotHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """An edge's report on one gallery: the position it has applied, or why it could not."""
+    """An edge's report on one gallery: the position it has applied, or why it could not. `clock_offset_s` is how far
+    its clock is ahead of the control plane's, as it has last measured."""
 
     position: Position
     error: str | None = None
+    clock_offset_s: float | None = None
 
 
 class EventBatch(msgspec.Struct, frozen=True):

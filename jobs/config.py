@@ -24,6 +24,7 @@ SETTINGS = (
     Setting("MAX_DIRECTORY_BYTES", str(32 << 20), "largest directory of a ZIP that is read", whole(1, 1 << 30)),
     Setting("EVENT_DAYS", "365", "days that events are kept where the site says nothing; 0: all", whole(0, 36_500)),
     Setting("THUMBNAIL_DAYS", "30", "days that thumbnails are kept, likewise", whole(0, 36_500)),
+    Setting("CHANGE_DAYS", "30", "days that a gallery's changes are kept one by one; 0: all", whole(0, 36_500)),
     Setting("MAX_ENTRY_BYTES", str(20 << 20), "largest photo in a ZIP that is taken", whole(1, 1 << 30)),
     Setting(
         "WEBHOOK_ALLOW", "", "hosts (`host` or `host:port`, by comma) that webhooks may reach though private", allowed
@@ -50,6 +51,7 @@ class Config:
     max_entry_bytes: int
     event_days: int
     thumbnail_days: int
+    change_days: int
     webhook_allow: Allowed
 
     @classmethod

@@ -24,7 +24,9 @@ class Copies:
         with self._lock:
             replica = self._replicas.setdefault(gallery_id, Replica(self._model))
             try:
-                while replica.position.revision != galleries.position(connection, gallery_id).revision:
+                while replica.position != (there := galleries.position(connection, gallery_id)):
+                    if replica.position.revision >= there.revision:
+                        raise Diverged("the gallery was restored from a backup")
                     replica.apply(galleries.page(connection, gallery_id, replica.position.revision))
             except (Compacted, Diverged):
                 head, rows = galleries.snapshot(connection, gallery_id)

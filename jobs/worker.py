@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.store import deliveries, discards, enrollments, identifications, import_chunks, imports, retention
+from control_plane.store import (
+    deliveries,
+    discards,
+    enrollments,
+    galleries,
+    identifications,
+    import_chunks,
+    imports,
+    retention,
+)
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
 from control_plane.store.retention import Days
@@ -24,6 +33,7 @@ from jobs import scrub
 from jobs.admission import Admission
 from jobs.admitting import Admitting
 from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, SLOW_WEBHOOKS, WEBHOOKS, make_broker
+from jobs.compaction import Compacting
 from jobs.config import Config
 from jobs.copies import Copies
 from jobs.directory import Limits
@@ -111,6 +121,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     together, outbound = Together(database), Outbound(config.webhook_allow)
     delivering = Delivering(database, together, outbound, utcnow)
     delivering_slowly = Delivering(database, together, outbound, utcnow, slow=True)
+    compacting = Compacting(database, config.change_days, utcnow)
     scrubbing = scrub.Scrubbing(database, blobs, utcnow)
     housekeeping = [
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
@@ -120,6 +131,7 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
         Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS),
         Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
         Job("forget_deliveries", Forgetting(database, utcnow).run, deliveries.old, IMPORT_LIMIT_MS),
+        Job("compact", compacting.run, galleries.compactable, RETAIN_LIMIT_MS),
         Job("scrub", scrubbing.run, scrub.due, IMPORT_LIMIT_MS),
     ]
     encode = [

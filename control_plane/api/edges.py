@@ -38,16 +38,15 @@ class ChangedEdge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 async def browse(call: Call[None, Fleet]) -> Response:
     """Edges, their cameras, and how far their galleries lag."""
     asked = call.query
-    found = await call.plane.read(
-        lambda c: sites.edge_listing(c, after=asked.after, limit=asked.limit + 1, site_id=asked.site)
-    )
+    after, limit, now = asked.after, asked.limit + 1, call.plane.clock()
+    found = await call.plane.read(lambda c: sites.edge_listing(c, now, after=after, limit=limit, site_id=asked.site))
     return listing(found, asked.limit, lambda e: e.id)
 
 
 async def show(call: Call[None, None]) -> Response:
     """One edge."""
     edge_id = call.path()
-    return answer(await call.plane.read(lambda c: sites.edge(c, edge_id)))
+    return answer(await call.plane.read(lambda c: sites.edge(c, edge_id, call.plane.clock())))
 
 
 async def change(call: Call[ChangedEdge, None]) -> Response:
@@ -56,7 +55,7 @@ async def change(call: Call[ChangedEdge, None]) -> Response:
 
     def work(connection: Connection) -> Edge:
         sites.direct(connection, edge_id, directions)
-        return sites.edge(connection, edge_id)
+        return sites.edge(connection, edge_id, call.plane.clock())
 
     return answer(await call.plane.write(work))
 
@@ -68,7 +67,7 @@ async def introduce(call: Call[None, None]) -> Response:
         raise Invalid("the edge in the path is not the one that calls")
     hello = _checked(await wire_body(call, Hello))
     welcome = await call.plane.gatherer.write(lambda c: sites.welcome(c, edge.id, hello, edge.wire, call.plane.clock()))
-    return wire_answer(call, welcome)
+    return wire_answer(call, msgspec.structs.replace(welcome, now=call.plane.clock()))
 
 
 async def followed(call: Call[None, None]) -> Response:

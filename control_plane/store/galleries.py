@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -28,6 +28,9 @@ PAGE_ROWS = 1000
 
 LONGEST_PAGE = 10_000
 """A page that cannot be cut shorter than this many changes is not served: a snapshot is cheaper."""
+
+COMPACT_EVERY = timedelta(days=1)
+"""How often old changes are seen to."""
 
 _CHUNK = 500
 
@@ -112,13 +115,40 @@ def delete(connection: sa.Connection, gallery_id: str) -> None:
 
 
 def compact(connection: sa.Connection, gallery_id: str, upto: int) -> None:
-    """Keep the changes up to a revision no longer one by one: a copy that stands before it starts over."""
+    """Keep the changes up to a revision no longer one by one: a copy that stands before it starts over.
+
+    That somebody left stays known as long as they are enrolled: should they be erased, a copy that lags must say so.
+    """
     lock(connection, [gallery_id])
     upto = min(upto, position(connection, gallery_id).revision)
     old = (gallery_changes.c.gallery_id == gallery_id) & (gallery_changes.c.revision <= upto)
-    connection.execute(gallery_changes.delete().where(old))
+    enrolled = sa.exists().where(identities.c.id == gallery_changes.c.row_id)
+    left = (gallery_changes.c.row_kind == "identity") & gallery_changes.c.superseded_by.is_(None) & enrolled
+    connection.execute(gallery_changes.delete().where(old & ~(left & gallery_changes.c.removed)))
     below = (galleries.c.id == gallery_id) & (galleries.c.compacted_to < upto)
     connection.execute(galleries.update().where(below).values(compacted_to=upto))
+
+
+def compactable(connection: sa.Connection, now: datetime, *, limit: int) -> list[str]:
+    """Galleries whose old changes nobody has seen to lately."""
+    return list(connection.execute(sa.select(galleries.c.id).where(_compactable(now)).limit(limit)).scalars())
+
+
+def claim_compaction(connection: sa.Connection, gallery_id: str, before: datetime, now: datetime) -> range | None:
+    """Take a gallery that is due; the revisions, up to the last from before that time, whose changes may go. None if
+    somebody else has taken it."""
+    this = (galleries.c.id == gallery_id) & _compactable(now)
+    taken = galleries.update().where(this).values(compacted_at=now).returning(galleries.c.compacted_to)
+    done_to = connection.execute(taken).scalar()
+    if done_to is None:
+        return None
+    old = (gallery_changes.c.gallery_id == gallery_id) & (gallery_changes.c.changed_at < before)
+    upto = connection.execute(sa.select(sa.func.max(gallery_changes.c.revision)).where(old)).scalar()
+    return range(done_to, max(done_to, upto or 0))
+
+
+def _compactable(now: datetime) -> sa.ColumnElement[bool]:
+    return galleries.c.compacted_at.is_(None) | (galleries.c.compacted_at <= now - COMPACT_EVERY)
 
 
 def get(connection: sa.Connection, gallery_id: str) -> Gallery:

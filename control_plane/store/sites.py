@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from control_plane.store.db import new_id
 from control_plane.store.galleries import stood_at
-from control_plane.store.tables import cameras, edge_positions, edges, galleries, site_galleries, sites
+from control_plane.store.tables import cameras, edge_positions, edges, galleries, gallery_changes, site_galleries, sites
 from faces.errors import Conflict, NotFound
 from faces.gallery import checksum_text
 from faces.wire import START, CameraStatus, Hello, Report, Welcome
@@ -59,17 +60,21 @@ class PlacedCamera(Camera, frozen=True, kw_only=True):
 
 
 class EdgePosition(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an edge's copy of a gallery has got, by its own report; `lag` in revisions."""
+    """How far an edge's copy of a gallery has got, by its own report; `lag` in revisions, `lag_s` since when it is
+    behind, in seconds."""
 
     gallery_id: str
     revision: int
     checksum: str
     lag: int
+    lag_s: float
     error: str | None
     reported_at: datetime
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
+    """An edge; its clock is `clock_offset_s` ahead of ours, by its own measurement (null: not known)."""
+
     id: str
     name: str
     site_id: str
@@ -78,6 +83,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     wire: int
     spooled: int | None
+    clock_offset_s: float | None
     last_seen_at: datetime
     cameras: list[Camera]
     galleries: list[EdgePosition]
@@ -196,7 +202,10 @@ def report(connection: sa.Connection, edge_id: str, gallery_id: str, told: Repor
     edge which holds what was lost when the control plane was restored from a backup.
     """
     if not stood_at(connection, gallery_id, told.position):
-        told = Report(position=START, error=told.error or f"the gallery never stood at {told.position}")
+        error = told.error or f"the gallery never stood at {told.position}"
+        told = msgspec.structs.replace(told, position=START, error=error)
+    if told.clock_offset_s is not None and math.isfinite(told.clock_offset_s):
+        connection.execute(edges.update().where(edges.c.id == edge_id).values(clock_offset_s=told.clock_offset_s))
     mine = (edge_positions.c.edge_id == edge_id) & (edge_positions.c.gallery_id == gallery_id)
     values = {
         "revision": told.position.revision,
@@ -242,8 +251,8 @@ def all_cameras(connection: sa.Connection) -> list[PlacedCamera]:
     return [PlacedCamera(**r._mapping) for r in connection.execute(query)]
 
 
-def edge(connection: sa.Connection, edge_id: str) -> Edge:
-    found = edge_listing(connection, edge_id=edge_id)
+def edge(connection: sa.Connection, edge_id: str, now: datetime) -> Edge:
+    found = edge_listing(connection, now, edge_id=edge_id)
     if not found:
         raise NotFound(f"there is no edge {edge_id!r}")
     return found[0]
@@ -251,6 +260,7 @@ def edge(connection: sa.Connection, edge_id: str) -> Edge:
 
 def edge_listing(
     connection: sa.Connection,
+    now: datetime,
     *,
     after: str = "",
     limit: int = 100,
@@ -268,7 +278,7 @@ def edge_listing(
         Edge(
             **{name: r._mapping[name] for name in Edge.__struct_fields__ if name not in ("cameras", "galleries")},
             cameras=_cameras(connection, ids).get(r.id, []),
-            galleries=_positions(connection, ids).get(r.id, []),
+            galleries=_positions(connection, ids, now).get(r.id, []),
         )
         for r in rows
     ]
@@ -310,21 +320,28 @@ def _camera(row: sa.Row[Any]) -> Camera:
     return Camera(edge_id=row.edge_id, name=row.name, up=row.up, direction=direction)
 
 
-def _positions(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[EdgePosition]]:
+def _positions(connection: sa.Connection, edge_ids: list[str], now: datetime) -> dict[str, list[EdgePosition]]:
+    missing = (gallery_changes.c.gallery_id == edge_positions.c.gallery_id) & (
+        gallery_changes.c.revision > edge_positions.c.revision
+    )
+    first = sa.select(gallery_changes.c.changed_at).where(missing).order_by(gallery_changes.c.revision).limit(1)
     query = (
-        sa.select(edge_positions, galleries.c.revision.label("head"))
+        sa.select(edge_positions, galleries.c.revision.label("head"), first.scalar_subquery().label("behind_since"))
         .join(galleries)
         .where(edge_positions.c.edge_id.in_(edge_ids))
         .order_by(edge_positions.c.gallery_id)
     )
     found: dict[str, list[EdgePosition]] = {}
     for r in connection.execute(query):
+        # Of changes that are no longer kept one by one it is not known when they were made, but after the report.
+        behind_since = r.behind_since or r.reported_at
         found.setdefault(r.edge_id, []).append(
             EdgePosition(
                 gallery_id=r.gallery_id,
                 revision=r.revision,
                 checksum=checksum_text(r.checksum),
                 lag=r.head - r.revision,
+                lag_s=max(0.0, (now - behind_since).total_seconds()) if r.head > r.revision else 0.0,
                 error=r.error,
                 reported_at=r.reported_at,
             )

@@ -64,6 +64,7 @@ galleries = Table(
     Column("checksum", sa.BigInteger, nullable=False),
     Column("settings_hash", sa.BigInteger, nullable=False),
     Column("compacted_to", Big, nullable=False),
+    Column("compacted_at", UtcDateTime),
     Column("created_at", UtcDateTime, nullable=False),
 )
 
@@ -267,6 +268,7 @@ edges = Table(
     Column("engine", String(64), nullable=False),
     Column("wire", Integer, nullable=False),
     Column("spooled", Integer),
+    Column("clock_offset_s", Float),
     Column("created_at", UtcDateTime, nullable=False),
     Column("last_seen_at", UtcDateTime, nullable=False),
 )

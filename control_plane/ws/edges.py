@@ -29,7 +29,7 @@ async def link(websocket: WebSocket, plane: Plane) -> None:
 
     def known(connection: Connection) -> sites.Edge:
         sites.site_of(connection, caller.id)
-        return sites.edge(connection, caller.id)
+        return sites.edge(connection, caller.id, plane.clock())
 
     edge = await plane.read(known)
     await websocket.accept(LINK_PROTOCOL)

@@ -148,6 +148,7 @@ class Plane:
         self.galleries = {"g1": GalleryLog("g1")}
         self.hellos: list[tuple[str, Hello]] = []
         self.lease_days: float | None = None
+        self.now: Callable[[], datetime | None] = lambda: None
         self.reports: list[tuple[str, Report]] = []
         self.events: dict[str, Event] = {}
         self.batches: list[int] = []
@@ -190,7 +191,14 @@ class Plane:
                 hello = wire.decode(body, Hello)
                 self.hellos.append((edge, hello))
                 return 200, wire.encode(
-                    Welcome(edge_id=edge, edge=hello.name, site_id="s1", site="Default", lease_days=self.lease_days)
+                    Welcome(
+                        edge_id=edge,
+                        edge=hello.name,
+                        site_id="s1",
+                        site="Default",
+                        lease_days=self.lease_days,
+                        now=self.now(),
+                    )
                 )
             case "GET", ["v1", "edge", "galleries"]:
                 return 200, wire.encode(

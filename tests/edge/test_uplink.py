@@ -507,3 +507,15 @@ def test_the_lease_is_as_long_as_the_site_says_and_learned_anew_after_a_while(
     syncer._round_due = 0.0
     syncer.step()
     assert (lease.days, replica.lease_days()) == (7, None)
+
+
+def test_a_report_says_how_far_the_clock_is_ahead_once_it_has_been_measured(
+    plane: Any, client: ControlPlane, replica: Replica
+) -> None:
+    syncer = Syncer(client, replica, HELLO, lambda: None)
+    syncer.step()
+    assert plane.reports[-1][1].clock_offset_s is None, "by a control plane that tells no time"
+    plane.now = lambda: datetime.now(UTC) - timedelta(seconds=60)
+    syncer = Syncer(client, replica, HELLO, lambda: None)
+    syncer.step()
+    assert plane.reports[-1][1].clock_offset_s == pytest.approx(60.0, abs=5.0)

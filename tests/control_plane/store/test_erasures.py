@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from control_plane.store import deliveries, erasures, events, galleries, identities, members, sites, webhooks
 from control_plane.store.db import Database
+from control_plane.store.tables import gallery_changes
 from faces.errors import NotFound
 from faces.events import Status
 from faces.gallery import Kind, SettingsRow
@@ -86,3 +87,22 @@ def test_a_repeat_by_an_edge_that_has_forgotten_the_person_is_known(database: Da
         identities.erase(connection, ann, NOW)
         left = replace(sent, name=None, thumbnail=None)
         assert [v.outcome for v in append(connection, left)] == ["known"]
+
+
+def test_that_somebody_left_a_gallery_stays_known_when_its_changes_are_compacted(database: Database) -> None:
+    with database.write() as connection:
+        greet(connection, "e1")
+        galleries.create(connection, SettingsRow("staff", "staff", Kind.ALLOW), NOW)
+        sites.follow(connection, sites.DEFAULT_SITE, ["staff"])
+        ann, bob = enroll(connection, "Ann"), enroll(connection, "Bob")
+        for person in (ann, bob):
+            members.join(connection, "staff", person, NOW)
+        report(connection, "e1", "staff")
+        for person in (ann, bob):
+            members.leave(connection, "staff", person, NOW)
+        galleries.compact(connection, "staff", galleries.position(connection, "staff").revision)
+        identities.erase(connection, ann, NOW)
+        assert [e.gallery_id for e in erasures.get(connection, ann).pending] == ["staff"]
+        galleries.compact(connection, "staff", galleries.position(connection, "staff").revision)
+        kept = sa.select(gallery_changes.c.row_id).where(gallery_changes.c.gallery_id == "staff")
+        assert connection.execute(kept).scalars().all() == [bob]

@@ -149,7 +149,7 @@ def test_several_edges_are_taken_in_together_and_an_unknown_one_is_told_alone(da
         assert [v.outcome for v in one + two] == ["stored", "known", "stored"]
         logged = [(e.edge_id, e.position, e.clock_offset_s) for e in events.listing(connection)]
         assert logged == [("e1", 1, 2.5), ("e2", 2, None)]
-        assert [e.last_seen_at for e in sites.edge_listing(connection)] == [NOW, NOW]
+        assert [e.last_seen_at for e in sites.edge_listing(connection, NOW)] == [NOW, NOW]
 
 
 def sent(edge_id: str, *told: Event, offset: float | None = None) -> events.Arrival:

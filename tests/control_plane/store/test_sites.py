@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from control_plane.store import galleries, sites
+from control_plane.store import galleries, identities, sites
 from control_plane.store.db import Database
 from faces.errors import Conflict, NotFound
 from faces.wire import CameraStatus, Hello, Position, Report
@@ -16,7 +18,7 @@ def test_an_edge_introduces_itself_as_often_as_it_likes(database: Database) -> N
         for _ in range(2):
             welcome = sites.welcome(connection, "e1", HELLO, 1, NOW)
         assert (welcome.site_id, welcome.edge) == (sites.DEFAULT_SITE, "door box")
-        (edge,) = sites.edge_listing(connection)
+        (edge,) = sites.edge_listing(connection, NOW)
         assert [(c.name, c.up) for c in edge.cameras] == [("door", None), ("yard", None)]
         assert sites.site_of(connection, "e1") == sites.DEFAULT_SITE
 
@@ -39,7 +41,7 @@ def test_an_edges_report_shows_how_far_its_copy_lags(database: Database) -> None
         there = galleries.position(connection, galleries.DEFAULT_GALLERY)
         for position in (Position(0, 0), there):
             sites.report(connection, "e1", galleries.DEFAULT_GALLERY, Report(position=position), NOW)
-            (held,) = sites.edge(connection, "e1").galleries
+            (held,) = sites.edge(connection, "e1", NOW).galleries
             assert held.lag == 1 - position.revision
         assert int(held.checksum, 16) == there.checksum & (1 << 64) - 1
 
@@ -49,7 +51,7 @@ def test_a_position_at_which_the_gallery_never_stood_counts_as_no_copy(database:
     with database.write() as connection:
         sites.welcome(connection, "e1", HELLO, 1, NOW)
         sites.report(connection, "e1", galleries.DEFAULT_GALLERY, Report(position=elsewhere), NOW)
-        (held,) = sites.edge(connection, "e1").galleries
+        (held,) = sites.edge(connection, "e1", NOW).galleries
     assert (held.revision, held.lag) == (0, 1)
     assert "never stood" in (held.error or "")
 
@@ -61,7 +63,7 @@ def test_cameras_come_and_go_with_the_edge_and_say_whether_they_are_up(database:
         sites.status(connection, "e1", up, 3, NOW)
         fewer = Hello(name="x", version="1", engine="sface", cameras=["yard", "new"])
         sites.welcome(connection, "e1", fewer, 1, NOW)
-        found = sites.edge(connection, "e1")
+        found = sites.edge(connection, "e1", NOW)
         assert ({c.name: c.up for c in found.cameras}, found.spooled) == ({"yard": True, "new": None}, 3)
 
 
@@ -84,3 +86,36 @@ def test_a_sites_name_is_its_own_and_its_galleries_exist(database: Database) -> 
             sites.create(connection, "default", [], NOW)
         with pytest.raises(NotFound, match="nonsense"):
             sites.create(connection, "annex", ["nonsense"], NOW)
+
+
+def test_an_edge_is_behind_since_the_first_change_that_it_lacks(database: Database) -> None:
+    def lag_s(minutes: int) -> float:
+        (held,) = sites.edge(connection, "e1", NOW + timedelta(minutes=minutes)).galleries
+        return held.lag_s
+
+    with database.write() as connection:
+        sites.welcome(connection, "e1", HELLO, 1, NOW)
+        here = galleries.position(connection, galleries.DEFAULT_GALLERY)
+        sites.report(connection, "e1", galleries.DEFAULT_GALLERY, Report(position=here), NOW)
+        assert lag_s(60) == 0
+        for minute in (10, 20):
+            identities.create(connection, "Ann", [galleries.DEFAULT_GALLERY], NOW + timedelta(minutes=minute))
+        assert lag_s(60) == 50 * 60
+        galleries.compact(connection, galleries.DEFAULT_GALLERY, here.revision + 1)
+        assert lag_s(60) == 40 * 60
+        galleries.compact(connection, galleries.DEFAULT_GALLERY, here.revision + 2)
+        assert lag_s(60) == 60 * 60
+        there = galleries.position(connection, galleries.DEFAULT_GALLERY)
+        sites.report(connection, "e1", galleries.DEFAULT_GALLERY, Report(position=there), NOW)
+        assert lag_s(60) == 0
+
+
+def test_an_edges_clock_is_as_it_has_last_said(database: Database) -> None:
+    with database.write() as connection:
+        sites.welcome(connection, "e1", HELLO, 1, NOW)
+        assert sites.edge(connection, "e1", NOW).clock_offset_s is None
+        here = galleries.position(connection, galleries.DEFAULT_GALLERY)
+        for said in (1.5, -90.0, None, float("nan")):
+            told = Report(position=here, clock_offset_s=said)
+            sites.report(connection, "e1", galleries.DEFAULT_GALLERY, told, NOW)
+        assert sites.edge(connection, "e1", NOW).clock_offset_s == -90.0
