@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from faces.errors import Conflict, RollcallError, SettingError
 from faces.events import uuid7
 
 BUSY_TIMEOUT_MS = 10_000
+ASK_EVERY_S = 0.002
+"""How often the write lock of SQLite is asked for while another has it."""
 
 TRUNCATE_TIMEOUT_MS = 1_000
 """Emptying SQLite's WAL keeps others from writing while it waits for those who read."""
@@ -212,5 +215,28 @@ def _on_sqlite_connect(connection: Any, _record: object) -> None:
 
 def _on_sqlite_begin(connection: sa.Connection) -> None:
     options = connection.get_execution_options()
-    if not options.get("rollcall_no_begin"):
-        connection.exec_driver_sql("BEGIN" if options.get("rollcall_read_only") else "BEGIN IMMEDIATE")
+    if options.get("rollcall_read_only"):
+        connection.exec_driver_sql("BEGIN")
+    elif not options.get("rollcall_no_begin"):
+        _begin_immediate(connection)
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """Take the write lock. SQLite itself asks for it every 100 ms at last, and beside a process that commits without a
+    break waits for seconds; asked every few, the gaps between its commits are found."""
+    driver: Any = connection.connection.driver_connection
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        while time.monotonic() < deadline:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+                time.sleep(ASK_EVERY_S)
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")

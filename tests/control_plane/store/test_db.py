@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from control_plane.store.db import Database, UtcDateTime, new_id
+from control_plane.store import db
+from control_plane.store.db import Database, Unavailable, UtcDateTime, new_id
 from control_plane.store.tables import counters
 from faces.errors import SettingError
 
@@ -83,3 +85,24 @@ def test_a_new_sqlite_database_makes_its_folder(tmp_path: Path) -> None:
 def test_ids_sort_by_the_time_they_were_made() -> None:
     early, late = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
     assert new_id(early) < new_id(late)
+
+
+def test_a_write_gets_in_soon_after_the_one_before_and_gives_up_in_the_end(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    took: list[float] = []
+
+    def write() -> None:
+        with sqlite.write():
+            took.append(time.monotonic())
+
+    with sqlite.write():
+        thread = threading.Thread(target=write)
+        thread.start()
+        time.sleep(0.5)
+        released = time.monotonic()
+    thread.join()
+    assert took[0] - released < 0.08, "SQLite's own waiting would ask only every 100 ms by now"
+    monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 50)
+    with sqlite.write(), pytest.raises(Unavailable), sqlite.write():
+        pass
