@@ -85,6 +85,9 @@ class Outbound:
                 raise
             # A kept connection that the receiver had closed meanwhile says nothing about the receiver.
             answer = self._send_once(request)
+        if leash.cut_off:
+            # Headers that were cut off look like headers that have ended.
+            raise TimeoutError("the time is up")
         leash.shorten(BODY_S)
         with contextlib.suppress(Exception), answer:
             answer.raw.read(MOST_BODY_BYTES, decode_content=False)

@@ -5,25 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from control_plane.store.db import Connection, Database
-from faces.errors import RollcallError
 
 T = TypeVar("T")
+
+Work = Callable[[Connection], Any]
 
 AT_ONCE = 50
 """Writes committed together at most: other writers wait meanwhile."""
 
 
 class Together:
-    """`write` commits what has come in while the last commit was made."""
+    """`write` commits what has come in while the last commit was made, from a thread of its own."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[tuple[Callable[[Connection], Any], Future[Any]]] = []
-        self._lock = threading.Lock()
-        self._turn = threading.Lock()
+        self._waiting: SimpleQueue[tuple[Work, Future[Any]]] = SimpleQueue()
+        threading.Thread(target=self._run, name="together", daemon=True).start()
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction shared with others; returns when it has committed.
@@ -31,41 +32,32 @@ class Together:
         Where one of them fails, each is done again on its own: `work` must not mind.
         """
         done: Future[T] = Future()
-        with self._lock:
-            self._waiting.append((work, done))
-        while not done.done():
-            # Whoever has its turn does the work of all who wait, and these find theirs done.
-            with self._turn:
-                self._flush()
+        self._waiting.put((work, done))
         return done.result()
 
-    def _flush(self) -> None:
-        with self._lock:
-            batch, self._waiting = self._waiting[:AT_ONCE], self._waiting[AT_ONCE:]
-        try:
+    def _run(self) -> None:
+        while True:
+            batch = [self._waiting.get()]
+            try:
+                while len(batch) < AT_ONCE:
+                    batch.append(self._waiting.get_nowait())
+            except Empty:
+                pass
             self._settle(batch)
-        except BaseException as error:
-            # This thread is being stopped; nobody may wait for it for ever.
-            for _, done in batch:
-                if not done.done():
-                    done.set_exception(error)
-            raise
 
-    def _settle(self, batch: list[tuple[Callable[[Connection], Any], Future[Any]]]) -> None:
+    def _settle(self, batch: list[tuple[Work, Future[Any]]]) -> None:
         try:
             results = self._commit([work for work, _ in batch])
-        except RollcallError:
-            for work, done in batch:
-                try:
-                    done.set_result(self._commit([work])[0])
-                except RollcallError as error:
-                    done.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, and this thread goes on
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+            else:
+                for one in batch:
+                    self._settle([one])
             return
         for (_, done), result in zip(batch, results, strict=True):
             done.set_result(result)
 
-    def _commit(self, works: list[Callable[[Connection], Any]]) -> list[Any]:
-        if not works:
-            return []
+    def _commit(self, works: list[Work]) -> list[Any]:
         with self._database.write() as connection:
             return [work(connection) for work in works]

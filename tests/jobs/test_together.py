@@ -30,7 +30,7 @@ def test_writes_that_come_during_a_commit_are_committed_together(sqlite: Databas
         first = threads.submit(together.write, slow)
         assert entered.wait(10)
         rest = [threads.submit(add, name) for name in names]
-        while len(together._waiting) < len(names):
+        while together._waiting.qsize() < len(names):
             threading.Event().wait(0.001)
         held.set()
         assert [first.result(10), *(r.result(10) for r in rest)] == ["first", *names]
@@ -51,7 +51,7 @@ def test_one_that_fails_harms_no_other(sqlite: Database) -> None:
         threads.submit(together.write, slow)
         assert entered.wait(10)
         wrong, right = threads.submit(together.write, bad), threads.submit(together.write, lambda _: 7)
-        while len(together._waiting) < 2:
+        while together._waiting.qsize() < 2:
             threading.Event().wait(0.001)
         held.set()
         assert right.result(10) == 7
