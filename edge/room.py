@@ -109,9 +109,9 @@ class Room:
             while self.free < pages and self._grows():
                 self._step()
 
-    def pressed(self) -> bool:
-        """Whether little is left: less than an eighth free, and no more to be had."""
-        return self.free * 8 < self.pages and not self._grows()
+    def pressed(self, least: int) -> bool:
+        """Whether little is left: less than an eighth or than so many pages free, and no more to be had."""
+        return self.free < max(self.pages // 8, least) and not self._grows()
 
     def relieve(self) -> None:
         """Give the ballast back to a full disk, and empty the log."""

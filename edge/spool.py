@@ -269,7 +269,7 @@ class Spool:
 
     def _try(self, work: Callable[[int], object], pages: int) -> None:
         self._room.grow(pages)
-        self._pressed = self._room.pressed()
+        self._pressed = self._room.pressed(2 * SLACK_PAGES)
         self._delta = 0
         try:
             self._db.execute("BEGIN IMMEDIATE")
