@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import queue
@@ -180,10 +181,10 @@ def _fill(spool: Spool, backlog: int) -> None:
 
 
 def _live(spool: Spool, done: threading.Event) -> None:
-    number = 0
-    while not done.wait(LIVE_EVERY_S):
-        number += 1
+    for number in itertools.count():
         spool.append(msgspec.structs.replace(event(number), camera=LIVE, captured_at=utcnow()))
+        if done.wait(LIVE_EVERY_S):
+            return
 
 
 def _delays(place: Place) -> Iterator[float]:
