@@ -358,8 +358,7 @@ def _select() -> sa.Select[Any]:
 
 
 def _logged(row: sa.Row[Any]) -> LoggedEvent:
-    values = {name: row._mapping[name] for name in LoggedEvent.__struct_fields__}
-    values |= {
+    values = row._asdict() | {
         "kind": EventKind(row.kind),
         "status": Status(row.status) if row.status else None,
         "site": row.site or "",
