@@ -27,6 +27,8 @@ def importance(event: Event) -> Importance:
     """An event's importance. Somebody recognised whom only the lease kept out counts like one who passed."""
     if event.kind is EventKind.EVENTS_DROPPED:
         return Importance.NOTICE
+    if event.kind is EventKind.SIGHTING:
+        return Importance.WATCH
     if event.kind is not EventKind.DECISION:
         return Importance.HEALTH
     if event.reason == Kind.DENY:

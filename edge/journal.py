@@ -10,7 +10,7 @@ from faces.events import Event, EventKind
 def line(event: Event) -> str:
     """An event as one line of `key=value`, for people and for programs."""
     facts: dict[str, object] = {"camera": event.camera, "at": event.captured_at.isoformat(timespec="milliseconds")}
-    if event.kind is EventKind.DECISION:
+    if event.kind in (EventKind.DECISION, EventKind.SIGHTING):
         facts |= {"name": event.name, "identity": event.identity_id, "track": event.track}
         facts |= {"distance": event.distance, "runner_up": event.runner_up_distance, "threshold": event.threshold}
     facts |= {"reason": event.reason, "event": event.id}

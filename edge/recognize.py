@@ -10,8 +10,9 @@ from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, jud
 from edge.frames import Cuts, Evidence, Frame, Sight
 from edge.tracks import Probe, Track, Tracker
 from faces.engine import Engine, images
-from faces.events import Event, Status, uuid7
+from faces.events import Event, EventKind, Status, uuid7
 from faces.face import Face
+from faces.gallery import Kind
 from faces.quality import GOOD_FACE_PX, MIN_FACE_PX_PROBE, MIN_SHARPNESS_PROBE
 from faces.wire import Seen
 
@@ -155,10 +156,11 @@ class Recognizer:
     def _event(self, track: Track, judgement: Judgement, evidence: Evidence) -> Event:
         return Event(
             id=uuid7(evidence.captured_at, self._randomness(10)),
+            kind=EventKind.SIGHTING if judgement.kind is Kind.WATCH else EventKind.DECISION,
             camera=self._camera,
             captured_at=evidence.captured_at,
             track=track.id,
-            status=judgement.status,
+            status=None if judgement.kind is Kind.WATCH else judgement.status,
             identity_id=judgement.identity_id,
             name=judgement.name,
             distance=judgement.distance,

@@ -20,13 +20,16 @@ class Status(StrEnum):
 
 class EventKind(StrEnum):
     DECISION = "decision"
+    SIGHTING = "sighting"
     CAMERA_LOST = "camera_lost"
     CAMERA_BACK = "camera_back"
     EVENTS_DROPPED = "events_dropped"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision with where, when and a UUID; or a camera lost or back; or what an edge had no room to keep.
+    """A decision with where, when and a UUID; or a sighting; or a camera lost or back; or what an edge had no room to
+    keep. A sighting is of somebody on a watch list: it says who and where as a decision does, and no verdict
+    (`status`).
 
     `id` is a UUIDv7 made when the event is made: the key under which repeats are recognised. `captured_at` is the
     edge's clock, UTC. `box` is (x1, y1, x2, y2) in pixels of a picture of `picture` = (width, height).

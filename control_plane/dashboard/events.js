@@ -7,6 +7,7 @@ const PAGE = 40;
 const WORDS = {
   PASS: ["Passed", "pass"],
   REJECT: ["Rejected", "reject"],
+  sighting: ["Seen, watched", "reject"],
   camera_lost: ["Camera lost", "other"],
   camera_back: ["Camera back", "other"],
   events_dropped: ["Events dropped", "other"],
@@ -84,21 +85,26 @@ function row(event) {
   );
 }
 
+/** Whether it is of a face, and not of a camera. */
+function ofSomebody(event) {
+  return event.kind === "decision" || event.kind === "sighting";
+}
+
 function title(event) {
   if (event.name) return nameText(event.name);
-  if (event.kind !== "decision") return nameText(event.camera);
+  if (!ofSomebody(event)) return nameText(event.camera);
   return event.identity_id ? "Somebody erased since" : "Somebody unknown";
 }
 
 function details(event) {
   const distance = event.distance == null ? null : `distance ${event.distance.toFixed(2)}`;
-  const place = event.kind === "decision" ? event.camera : event.site;
+  const place = ofSomebody(event) ? event.camera : event.site;
   const dropped = Object.entries(event.dropped ?? {}).map(([word, count]) => `${count} ${word}`);
   return [place, distance, event.reason, ...dropped].filter(Boolean).join(" · ");
 }
 
 function picture(event) {
-  if (!event.thumbnail) return make("span", { className: "face", ariaHidden: "true" }, event.status ? "?" : "!");
+  if (!event.thumbnail) return make("span", { className: "face", ariaHidden: "true" }, ofSomebody(event) ? "?" : "!");
   const image = make("img", { className: "face", alt: "", width: 46, height: 46, loading: "lazy" });
   image.src = `/v1/events/${encodeURIComponent(event.id)}/thumbnail`;
   return image;

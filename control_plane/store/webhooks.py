@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from control_plane.store.db import insert_rows, new_id
 from control_plane.store.tables import deliveries, galleries, sites, webhook_secrets, webhooks
 from faces.errors import Invalid, NotFound
-from faces.events import Event, Status
+from faces.events import Event, EventKind, Status
 from faces.signing import secret_of
 
 KEY_BYTES = 32
@@ -30,7 +30,8 @@ class Because(StrEnum):
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A receiver, and what it is told: decisions of these `statuses`, at these `sites` (ids), by these `cameras`
-    (names), of people of these `galleries` (ids), each empty for all; and `alarms`.
+    (names), of people of these `galleries` (ids), each empty for all; and `alarms`. A sighting has no status:
+    it is told to those who ask for REJECT.
 
     `failing_since`: when the first of nothing but failures was.
     """
@@ -49,7 +50,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
     def wants(self, event: Event, site_id: str) -> bool:
         return (
-            event.status in self.statuses
+            (Status.REJECT if event.kind is EventKind.SIGHTING else event.status) in self.statuses
             and (not self.sites or site_id in self.sites)
             and (not self.cameras or event.camera in self.cameras)
             and (not self.galleries or event.gallery_id in self.galleries)

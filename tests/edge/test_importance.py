@@ -22,6 +22,7 @@ NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
         ({"status": Status.REJECT, "reason": LEASE_EXPIRED}, Importance.PASS),
         ({"status": Status.PASS}, Importance.PASS),
         ({"status": Status.REJECT, "reason": "watch"}, Importance.WATCH),
+        ({"kind": EventKind.SIGHTING, "reason": "watch"}, Importance.WATCH),
         ({"status": Status.REJECT, "reason": "deny"}, Importance.DENY),
         ({"kind": EventKind.EVENTS_DROPPED, "dropped": {"pass": 1}}, Importance.NOTICE),
     ],

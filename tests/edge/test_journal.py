@@ -36,6 +36,10 @@ ID = uuid7(NOON, bytes(10))
             rf'REJECT camera=door at=2025-06-01T12:00:00.000+00:00 name="a\u0022b\u001b[2J\u202e\u000a" event={ID}',
         ),
         (
+            Event(id=ID, kind=EventKind.SIGHTING, camera="door", captured_at=NOON, name="Ada", reason="watch"),
+            f"sighting camera=door at=2025-06-01T12:00:00.000+00:00 name=Ada reason=watch event={ID}",
+        ),
+        (
             Event(id=ID, kind=EventKind.CAMERA_LOST, camera="door", captured_at=NOON, reason="it stopped"),
             f'camera_lost camera=door at=2025-06-01T12:00:00.000+00:00 reason="it stopped" event={ID}',
         ),

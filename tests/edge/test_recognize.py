@@ -17,9 +17,9 @@ from edge.frames import Frame
 from edge.recognize import Policy, Recognizer
 from faces.encoding import Matrix
 from faces.engine import Engine, images
-from faces.events import Event, Status
+from faces.events import Event, EventKind, Status
 from faces.face import Box, Face, Picture
-from faces.gallery import Key
+from faces.gallery import Key, Kind
 
 MIRANDA, LACAMOIRE, OBAMA = "Lin-Manuel Miranda", "Alex Lacamoire", "Barack Obama"
 POLICY = Policy(0.5, 1.0, Thresholds(accept=0.45, named=0.6))
@@ -313,3 +313,15 @@ def test_when_the_lease_ends_in_mid_track_nobody_passes_until_it_is_renewed(
     assert {event.name for number, event in events if event.reason == "lease_expired"} == {MIRANDA}
     assert not any(admitted[number] for number, event in events if event.reason == "lease_expired")
     assert max(number for number, _ in passes(events)) >= 170
+
+
+def test_somebody_watched_is_a_sighting_without_a_verdict_and_no_pass_on_the_stream(
+    recognizer: Recognizer, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    watched = (replace(held[0], kind=Kind.WATCH),)
+    sights = [recognizer.look(frame, watched) for frame in stage[82:150]]
+    sightings = [event for sight in sights for event in sight.events if event.identity_id]
+    assert {event.name for event in sightings} >= {MIRANDA}
+    assert {(event.kind, event.status, event.reason) for event in sightings} == {(EventKind.SIGHTING, None, "watch")}
+    named = [seen for sight in sights for seen in sight.seen if seen.name == MIRANDA]
+    assert {seen.status for seen in named} == {Status.REJECT}

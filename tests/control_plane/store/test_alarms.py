@@ -9,7 +9,7 @@ from control_plane.store import alarms, events
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Database
 from faces.errors import NotFound
-from faces.events import Status
+from faces.events import EventKind, Status
 from tests.conftest import NOW
 from tests.control_plane.store.test_events import append, event
 
@@ -44,7 +44,7 @@ def test_somebody_on_a_deny_list_is_an_alarm_once_while_they_stand_there(databas
     with database.write() as connection:
         for number in range(3):
             append(connection, event(number, Status.REJECT, reason="deny", identity_id="a", gallery_id="banned"))
-        append(connection, event(9, Status.REJECT, reason="watch", identity_id="a"))
+        append(connection, event(9, None, kind=EventKind.SIGHTING, reason="watch", identity_id="a"))
         (alarm,) = alarms.listing(connection)
         assert (alarm.kind, alarm.count, alarm.gallery_id) == (AlarmKind.DENIED_PERSON, 3, "banned")
         assert alarm.event_id == str(event(0).id)

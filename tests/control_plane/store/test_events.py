@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
+from control_plane.store import deliveries as deliveries_store
 from control_plane.store import events, sites, webhooks
 from control_plane.store.db import Database
 from control_plane.store.events import Wanted
@@ -189,3 +190,13 @@ def test_a_page_is_found_by_an_index_in_its_order(sqlite: Database, wanted: Want
         plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all())
     assert index in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_a_sighting_is_kept_with_who_it_was_and_without_a_verdict(database: Database) -> None:
+    with database.write() as connection:
+        webhooks.create(connection, "http://h/", [Status.REJECT], NOW)
+        seen = event(1, None, kind=EventKind.SIGHTING, identity_id="a", distance=0.3, gallery_id="vips", reason="watch")
+        assert [v.outcome for v in append(connection, seen)] == ["stored"]
+        found = events.get(connection, str(seen.id))
+        assert (found.kind, found.status, found.name, found.distance) == (EventKind.SIGHTING, None, "Ann", 0.3)
+        assert len(deliveries_store.due(connection, NOW)) == 1

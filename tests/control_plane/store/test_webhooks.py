@@ -50,6 +50,13 @@ def test_an_event_is_wanted_where_every_filter_lets_it_through(filters: dict[str
     assert not hook(**filters).wants(event(kind=EventKind.CAMERA_LOST, status=None), SITE)
 
 
+@pytest.mark.parametrize(("status", "wanted"), [(Status.PASS, False), (Status.REJECT, True)])
+def test_a_sighting_is_told_to_those_who_ask_for_whom_no_gate_let_in(status: Status, wanted: bool) -> None:
+    seen = event(kind=EventKind.SIGHTING, status=None, reason="watch")
+    assert hook(statuses=[status]).wants(seen, SITE) is wanted
+    assert not hook(statuses=[status], galleries=["g2"]).wants(seen, SITE)
+
+
 @pytest.mark.parametrize(
     ("filters", "site", "gallery", "wanted"),
     [
