@@ -20,6 +20,7 @@ class Job(NamedTuple):
 ENROLL = Job("encode", "enroll")
 READ_ARCHIVE = Job("housekeeping", "read_archive")
 IDENTIFY = Job("encode", "identify")
+PLAN_REENCODING = Job("housekeeping", "plan_reencoding")
 DELIVER = Job("webhooks", "deliver")
 
 

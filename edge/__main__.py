@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from edge import VERSION
 from edge.camera import Camera, Change, Notice
 from edge.config import Config
-from edge.decide import Thresholds
+from edge.decide import Held, Thresholds
 from edge.frames import Frame, Sight
 from edge.gate import Gate
 from edge.journal import line
@@ -35,6 +35,7 @@ from edge.spool import Bounds, Spool
 from edge.stream import Stream
 from edge.uplink import Poster, Syncer, elapsed_s
 from faces import engine as engines
+from faces.encoding import SFACE
 from faces.engine import Engine
 from faces.errors import RollcallError, SettingError
 from faces.events import Event, EventKind, Status, uuid7
@@ -82,10 +83,13 @@ class Edge:
         self._config = config
         self._stopping = threading.Event()
         self._camera = Camera(config.camera, config.video_source, config.video_pace, config.video_loop)
-        self._recognizer = Recognizer(engine, config.camera, _policy(config, engine), os.urandom)
         self._replica = Replica(config.data_dir / "galleries.db", engine.model)
         self._lease = Lease(config.lease_days, self._replica.spent(), elapsed_s(), time.time())
         self._lease.limit(self._replica.lease_days())
+        if self._replica.model != engine.model:
+            engine = _engine(config, self._replica.model)
+        self._recognizers = {engine.model: Recognizer(engine, config.camera, _policy(config, engine), os.urandom)}
+        self._model = engine.model
         self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=config.camera, elapsed=elapsed_s)
         self._admitting = True
         self._looked: deque[float] = deque(maxlen=1000)
@@ -102,6 +106,7 @@ class Edge:
             self._poster.hurry,
             self._lease,
             self._spool,
+            self._engage,
         )
         self._syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
         self._link = Link(
@@ -182,11 +187,36 @@ class Edge:
                 self._stopping.wait(1.0)
 
     def _look(self, frame: Frame) -> None:
-        sight = self._recognizer.look(frame, self._replica.held, admits=self._admits())
+        galleries = self._galleries()
+        sight = self._recognizers[self._model].look(frame, galleries, admits=self._admits())
         self._looked.append(time.monotonic())
         self._record(sight.events)
         for viewer in self._viewers:
             viewer.offer(sight)
+
+    def _galleries(self) -> Sequence[Held]:
+        """The galleries as the engine in use can search them. The other engine takes over as soon as it has one."""
+        held = self._replica.held
+        if self._model != self._replica.model and any(h.gallery.model == self._replica.model for h in held):
+            self._record(self._recognizers[self._model].conclude())
+            self._model = self._replica.model
+            log.info("recognising by the engine %s from now on", self._model)
+        if all(h.gallery.model == self._model for h in held):
+            return held
+        return [h for h in held if h.gallery.model == self._model]
+
+    def _engage(self, model: str) -> Hello:
+        """Make ready to recognise by another engine, while the one in use goes on."""
+        config = self._config
+        log.info("galleries go by the engine %s: loading it", model)
+        engine = _engine(config, model)
+        if config.th_accept is not None:
+            log.warning(
+                "TH_ACCEPT=%g was set for the engine %s; it counts for %s too", config.th_accept, config.engine, model
+            )
+        if model not in self._recognizers:
+            self._recognizers[model] = Recognizer(engine, config.camera, _policy(config, engine), os.urandom)
+        return _hello(config, engine)
 
     def _admits(self) -> bool:
         """Whether the lease lasts; it is said once when it has expired."""
@@ -213,7 +243,7 @@ class Edge:
 
     def _noticed(self, notice: Notice) -> bool:
         """Take a notice of the camera; tells whether it was a file's end."""
-        self._record(self._recognizer.conclude())
+        self._record(self._recognizers[self._model].conclude())
         if notice.change is Change.END:
             log.info("camera %s: the file has ended", self._config.camera)
             return True
@@ -268,6 +298,12 @@ def _policy(config: Config, engine: Engine) -> Policy:
     return Policy(config.scale, config.cooldown, Thresholds(accept, config.threshold))
 
 
+def _engine(config: Config, name: str) -> Engine:
+    """An engine by its name, which is that of its encodings' model too; DETECTOR is that of the one configured."""
+    detector = config.detector if name == config.engine or name != SFACE else engines.YUNET
+    return engines.load(name, models=config.models, threads=config.threads, detector=detector)
+
+
 def _hello(config: Config, engine: Engine) -> Hello:
     name = config.edge_name or platform.node() or "edge"
     return Hello(name=name, site=config.site, version=VERSION, engine=engine.name, cameras=[config.camera])
@@ -282,8 +318,7 @@ def main() -> int:
     log.setLevel(logging.INFO)
     try:
         config = Config.read(os.environ, Path(".env"))
-        engine = engines.load(config.engine, models=config.models, threads=config.threads, detector=config.detector)
-        edge = Edge(config, engine)
+        edge = Edge(config, _engine(config, config.engine))
     except RollcallError as error:
         log.error("%s", " ".join((error.message, error.remedy)).strip())
         return 2

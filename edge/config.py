@@ -65,7 +65,7 @@ SETTINGS = (
     Setting("SPOOL_MAX_MB", "512", "most that events not yet delivered take of the disk", whole(4, 1 << 20)),
     Setting("SPOOL_MAX_EVENTS", "1000000", "most events that are kept until delivered", whole(100, 10**9)),
     Setting("SPOOL_MAX_DAYS", "30", "days of running after which an event is given up", number(0.01, 3650)),
-    Setting("ENGINE", "sface", "engine that finds and encodes faces", text),
+    Setting("ENGINE", "sface", "engine that finds and encodes faces, until galleries go by another", text),
     Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
     Setting("LEASE_DAYS", "7", "days without a sync in which people are let pass; 0: any", number(0, 3650)),
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),

@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS rows (
     PRIMARY KEY (gallery, kind, id)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS site (only INTEGER PRIMARY KEY CHECK (only = 1), lease_days REAL);
+CREATE TABLE IF NOT EXISTS engine (only INTEGER PRIMARY KEY CHECK (only = 1), model TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS lease (only INTEGER PRIMARY KEY CHECK (only = 1), seconds REAL NOT NULL, at REAL NOT NULL);
 """
 
@@ -61,14 +62,17 @@ def _reading() -> Iterator[None]:
 
 
 class Replica:
-    """Opens the copy on disk, so that recognition starts with no control plane in reach."""
+    """Opens the copy on disk, so that recognition starts with no control plane in reach.
+
+    `model` is the one whose encodings are searched: the engine's, until galleries have gone by another one.
+    """
 
     def __init__(self, path: Path, model: str) -> None:
         self.held: tuple[Held, ...] = ()
         self.removals = 0
         """How often anybody may have been taken out."""
         self._path = path
-        self._model = model
+        self.model = model
         try:
             self._open()
         except _Unreadable as error:
@@ -123,7 +127,27 @@ class Replica:
             self._db.close()
             self._discard(error)
 
+    def change_model(self, model: str) -> None:
+        """Search the encodings of another model from now on. A gallery held is searched as it was, until a snapshot
+        takes its place or `adopt` says that its rows are those of the new model already."""
+        # Whoever starts before that has come goes by the one that the rows are of.
+        self._db.execute("INSERT OR IGNORE INTO engine VALUES (1, ?)", (self.model,))
+        self.model = model
+
+    def adopt(self) -> None:
+        """All galleries are up to date: their rows are to be searched by the model as it is now."""
+        stale = [held for held in self.held if held.gallery.model != self.model]
+        if stale:
+            with self._transaction(removing=False):
+                self._store_model()
+        for held in stale:
+            rows: list[Row] = [*held.gallery.identities.values(), *held.gallery.encodings.values()]
+            rows += [held.gallery.settings] if held.gallery.settings else []
+            self._swap(replace(held, gallery=Gallery.of(self.model, rows)))
+
     def _load(self) -> None:
+        stored = self._db.execute("SELECT CAST(model AS TEXT) FROM engine").fetchone()
+        self.model = stored[0] if stored else self.model
         galleries = self._db.execute("SELECT id, name, kind, revision, checksum FROM galleries ORDER BY id").fetchall()
         self.held = tuple(
             self._loaded(gallery, name, Kind(kind), Position(revision, total))
@@ -148,7 +172,7 @@ class Replica:
             log.error("gallery %s on disk is not what revision %d says: starting over", gallery, position.revision)
             position = DAMAGED
             self._store_position(gallery, position)
-        return Held(gallery, name, kind, position, Gallery.of(self._model, rows))
+        return Held(gallery, name, kind, position, Gallery.of(self.model, rows))
 
     def follow(self, followed: Sequence[Followed]) -> None:
         """Begin copies of galleries that are new, and erase those no longer followed."""
@@ -165,7 +189,7 @@ class Replica:
                     " ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind",
                     (new.id, new.name, new.kind, START.revision, START.checksum),
                 )
-        empty = Gallery.empty(self._model)
+        empty = Gallery.empty(self.model)
         self.removals += 1
         self.held = tuple(
             replace(before[new.id], name=new.name, kind=new.kind)
@@ -201,8 +225,10 @@ class Replica:
         held = self._held(gallery)
         with self._transaction(removing=held.position != START):
             self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
-            fresh = Gallery.of(self._model, self._stored(held, position, rows))
+            fresh = Gallery.of(self.model, self._stored(held, position, rows))
             self._store_position(gallery, position)
+            if held.gallery.model != self.model:
+                self._store_model()
         self.removals += 1
         self._swap(replace(held, position=position, gallery=fresh))
 
@@ -243,6 +269,9 @@ class Replica:
             f"{how} INTO rows VALUES (?, ?, ?, ?, ?)",
             ((gallery, *of, row_sum, body) for of, row_sum, body in zip(keys, hashes, bodies, strict=True)),
         )
+
+    def _store_model(self) -> None:
+        self._db.execute("INSERT OR REPLACE INTO engine VALUES (1, ?)", (self.model,))
 
     def _store_position(self, gallery: str, position: Position) -> None:
         self._db.execute(

@@ -46,7 +46,9 @@ def elapsed_s() -> float:
 class Syncer:
     """Keeps the replica at the control plane's revision; `step` is one round.
 
-    `welcomed` is called whenever the control plane has taken note of this edge, which everything else needs.
+    `welcomed` is called whenever the control plane has taken note of this edge, which everything else needs. `engage`
+    makes ready to recognise by another model, before any gallery of that one is taken, and says how the edge introduces
+    itself then; it raises RollcallError if it cannot, and the galleries stay as they are.
     """
 
     def __init__(
@@ -57,7 +59,9 @@ class Syncer:
         welcomed: Callable[[], None],
         lease: Lease | None = None,
         spool: Spool | None = None,
+        engage: Callable[[str], Hello] | None = None,
     ) -> None:
+        self._engage = engage
         self._lease = lease
         self._spool = spool
         self._offset = ClockOffset()
@@ -133,9 +137,28 @@ class Syncer:
             # A camera may have looked by the galleries before while the spool was swept.
             self._sweep_again = not self._forget()
         self._replica.follow(followed)
+        self._go_by(followed)
         errors = [error for gallery in followed if (error := self._bring(gallery))]
         if errors:
             raise errors[0]
+        self._replica.adopt()
+
+    def _go_by(self, followed: Sequence[Followed]) -> None:
+        """Go by the model that all the galleries go by, if they do by another one than this edge."""
+        models = {gallery.model for gallery in followed}
+        model = models.pop() if len(models) == 1 else None
+        if model is None or model == self._replica.model or self._engage is None:
+            return
+        try:
+            self._hello = self._engage(model)
+        except RollcallError as error:
+            for gallery in followed:
+                told = f"galleries go by the engine {model}, which cannot be used here: {error.message}"
+                self._report(gallery.id, Invalid(told))
+            raise
+        self._replica.change_model(model)
+        asked = elapsed_s()
+        self._greet(self._plane.hello(self._hello), asked)
 
     def _followed(self) -> list[Followed]:
         if self._welcome is None or time.monotonic() >= self._hello_due:

@@ -71,12 +71,14 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):
-    """A gallery that an edge follows, and where it stands."""
+    """A gallery that an edge follows, and where it stands. `model`: whose encodings it holds; None: those of every
+    model, each edge goes by its own engine's."""
 
     id: str
     name: str
     kind: Kind
     position: Position
+    model: str | None = None
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from faces.errors import SettingError
 
 ENCODE = "encode"
 IMPORTS = "imports"
+REENCODE = "reencode"
 WEBHOOKS = "webhooks"
 SLOW_WEBHOOKS = "slow_webhooks"
 HOUSEKEEPING = "housekeeping"

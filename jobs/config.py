@@ -13,7 +13,7 @@ SETTINGS = (
     Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
     Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", text),
-    Setting("ENGINE", "sface", "engine that finds and encodes faces", text),
+    Setting("ENGINE", "sface", "engine that finds and encodes faces, until galleries go by another", text),
     Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
     Setting("THREADS", "1", "threads of the engine", whole(1, 256)),

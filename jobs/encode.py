@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from control_plane.store import discards, enrollments
+from control_plane.store import admitted, discards, enrollments, galleries
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.enrollments import Purpose
@@ -66,6 +66,10 @@ class Encoding:
             if not enrollments.held(connection, work.id, owner):
                 return
             now = self._clock()
+            admitted.lock_all(connection)
+            if galleries.active_model(connection) not in (None, self._engine.model):
+                # The engine has just been changed: a worker that has the other one takes this when the lease runs out.
+                return
             if work.kind is Purpose.CORRECTION:
                 self._correct(connection, work, found, now)
                 # The photo shows somebody who may not even be enrolled: it is not kept.

@@ -60,6 +60,10 @@ class Identifying:
             seen, vectors = self._look_at(work)
             with self._database.write() as connection:
                 now = self._clock()
+                galleries.lock(connection, [*work.galleries, galleries.DEFAULT_GALLERY])
+                if galleries.active_model(connection) not in (None, self._engine.model):
+                    # The engine has just been changed: a worker that has the other one takes this later.
+                    return
                 found = self._search(connection, work, seen, vectors, now)
                 gone = identifications.finish(
                     connection, work, owner, now, now + self._keep, engine=self._engine.name, found=found
@@ -124,7 +128,6 @@ class Identifying:
         vectors: Sequence[Vector | None],
         now: datetime,
     ) -> list[FoundFace]:
-        galleries.lock(connection, work.galleries)
         held: dict[str, Gallery] = {}
         for gallery_id in work.galleries:
             try:

@@ -57,8 +57,9 @@ class Sweeper:
                     sent += 1
         return sent
 
-    def run(self, stop: threading.Event) -> None:
-        """Sweep until `stop`: at once when somebody commits, and every so often as time passes."""
+    def run(self, stop: threading.Event, over: Callable[[], bool] = lambda: False) -> None:
+        """Sweep until `stop`, or until a sweep after which it is `over`: at once when somebody commits, and every so
+        often as time passes."""
         with Watch(self._database) as watch:
             waited = AT_LEAST_EVERY_S
             # Where commits cannot be noticed, whoever commits sends the messages; here are those that were lost.
@@ -68,3 +69,5 @@ class Sweeper:
                 if watch.changed() or waited >= AT_LEAST_EVERY_S:
                     waited = 0.0
                     self.sweep()
+                    if over():
+                        return

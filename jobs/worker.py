@@ -21,18 +21,20 @@ from control_plane.store import (
     identifications,
     import_chunks,
     imports,
+    reencodings,
     retention,
 )
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, utcnow
 from control_plane.store.retention import Days
-from faces import engine as engines
+from faces.encoding import SFACE
+from faces.engine import YUNET, Engine, load
 from faces.engine.enroll import Limits as PhotoLimits
 from faces.errors import RollcallError
 from jobs import scrub
 from jobs.admission import Admission
 from jobs.admitting import Admitting
-from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, SLOW_WEBHOOKS, WEBHOOKS, make_broker
+from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, REENCODE, SLOW_WEBHOOKS, WEBHOOKS, make_broker
 from jobs.compaction import Compacting
 from jobs.config import Config
 from jobs.copies import Copies
@@ -43,6 +45,7 @@ from jobs.identify import Identifying
 from jobs.looking import Looking
 from jobs.outbound import Outbound
 from jobs.planning import Planning
+from jobs.reencoding import Reencoding
 from jobs.retention import Retaining
 from jobs.sweep import Due, Send, Sweeper
 from jobs.together import Together
@@ -74,38 +77,60 @@ class Job(NamedTuple):
 
 
 class Worker:
-    """Actors, their threads and the sweeper, on one database and one broker."""
+    """Actors, their threads and the sweeper, on one database and one broker, with the engine that galleries go by."""
 
     def __init__(self, config: Config) -> None:
-        threads = 2 * config.worker_threads + HOUSEKEEPING_THREADS + WEBHOOK_THREADS + SLOW_WEBHOOK_THREADS
+        threads = 3 * config.worker_threads + HOUSEKEEPING_THREADS + WEBHOOK_THREADS + SLOW_WEBHOOK_THREADS
         self._database = Database(config.database_url, pool_size=threads + 4)
-        self._pools = [
-            Pool(config.broker_url, queue, threads, jobs) for queue, threads, jobs in _jobs(config, self._database)
-        ]
+        engines = Engines(config)
+        self._model = self._active() or engines.load(config.engine).model
+        jobs = _jobs(config, self._database, engines, engines.load(self._model))
+        self._pools = [Pool(config.broker_url, *queue) for queue in jobs]
         sends: dict[Due, Send] = {due: send for pool in self._pools for due, send in pool.sends.items()}
         self._sweeper = Sweeper(self._database, sends, utcnow)
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; then finish what is under way."""
+        """Work until `stop` is set, or galleries go by another engine; then finish what is under way."""
         for pool in self._pools:
             pool.threads.start()
         log.info("worker ready")
         try:
-            self._sweeper.run(stop)
+            self._sweeper.run(stop, over=lambda: self._active() not in (None, self._model))
         finally:
             for pool in self._pools:
                 pool.threads.stop(timeout=STOP_MS)
                 pool.broker.close()
             self._database.close()
 
+    def _active(self) -> str | None:
+        with self._database.read() as connection:
+            return galleries.active_model(connection)
 
-def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]]:
+
+class Engines:
+    """Engines by name, each loaded when it is first asked for. Safe for several threads."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._loaded: dict[str, Engine] = {}
+        self._loading = threading.Lock()
+
+    def load(self, name: str) -> Engine:
+        config = self._config
+        # An engine is called like the model of its encodings.
+        with self._loading:
+            if name not in self._loaded:
+                asked = config.detector if name == config.engine or name != SFACE else YUNET
+                self._loaded[name] = load(name, models=config.models, threads=config.threads, detector=asked)
+            return self._loaded[name]
+
+
+def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) -> list[tuple[str, int, list[Job]]]:
     """The queues, with the threads and the jobs of each.
 
     Each has threads of its own, so that a hung receiver never delays an enrolment, nor does a long import.
     """
     blobs = BlobStore(config.data_dir / "blobs")
-    engine = engines.load(config.engine, models=config.models, threads=config.threads, detector=config.detector)
     limits = Limits(config.max_entries, config.max_directory_bytes, config.max_entry_bytes)
     photo = PhotoLimits(max_pixels=config.max_pixels)
     copies = Copies(engine.model)
@@ -123,10 +148,24 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
     delivering_slowly = Delivering(database, together, outbound, utcnow, slow=True)
     compacting = Compacting(database, config.change_days, utcnow)
     scrubbing = scrub.Scrubbing(database, blobs, utcnow)
+    reencoding = Reencoding(database, blobs, engines.load, engine.model, utcnow, photo)
+
+    def current(run: Callable[[str], None]) -> Callable[[str], None]:
+        """What needs the engine waits when galleries go by another one: this worker is about to begin anew with it."""
+
+        def checked(row_id: str) -> None:
+            with database.read() as connection:
+                active = galleries.active_model(connection)
+            if active in (None, engine.model):
+                run(row_id)
+
+        return checked
+
     housekeeping = [
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
-        Job("admit", admitting.run, imports.admissible, IMPORT_LIMIT_MS),
+        Job("admit", current(admitting.run), imports.admissible, IMPORT_LIMIT_MS),
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
+        Job("plan_reencoding", reencoding.plan, reencodings.unplanned, ENCODE_LIMIT_MS),
         Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS),
         Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS),
         Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
@@ -135,12 +174,13 @@ def _jobs(config: Config, database: Database) -> list[tuple[str, int, list[Job]]
         Job("scrub", scrubbing.run, scrub.due, IMPORT_LIMIT_MS),
     ]
     encode = [
-        Job("enroll", encoding.run, enrollments.due, ENCODE_LIMIT_MS),
-        Job("identify", identifying.run, identifications.due, ENCODE_LIMIT_MS),
+        Job("enroll", current(encoding.run), enrollments.due, ENCODE_LIMIT_MS),
+        Job("identify", current(identifying.run), identifications.due, ENCODE_LIMIT_MS),
     ]
     return [
         (ENCODE, config.worker_threads, encode),
-        (IMPORTS, config.worker_threads, [Job("look", looking.run, import_chunks.due, ENCODE_LIMIT_MS)]),
+        (IMPORTS, config.worker_threads, [Job("look", current(looking.run), import_chunks.due, ENCODE_LIMIT_MS)]),
+        (REENCODE, config.worker_threads, [Job("reencode", reencoding.run, reencodings.due, ENCODE_LIMIT_MS)]),
         (HOUSEKEEPING, HOUSEKEEPING_THREADS, housekeeping),
         (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, deliveries.due, DELIVER_LIMIT_MS)]),
         (
@@ -177,7 +217,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        Worker(Config.read(os.environ)).run(stop)
+        config = Config.read(os.environ)
+        while not stop.is_set():
+            Worker(config).run(stop)
     except RollcallError as error:
         log.error("%s %s", error.message, error.remedy)
         return 2

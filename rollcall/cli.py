@@ -186,7 +186,7 @@ def import_(file: Path, data: Path, url: str, force: bool, dry_run: bool) -> Non
     console.print(f"{len(moved.added)} people moved in, {len(moved.known)} were there already.")
     console.print(
         "Their encodings are of the model face_recognition-bgr: set ENGINE=face_recognition-bgr for worker and edges. "
-        "They have no photo, so no other engine can take them over (rollcall reencode says whom)."
+        "They have no photo, so no other engine can take them over."
     )
 
 
@@ -202,28 +202,21 @@ def identify(photo: Path, galleries: tuple[str, ...], url: str) -> None:
 
 
 @cli.command()
-@click.option("--engine", type=click.Choice(ENGINES), default=ENGINES[0], show_default=True)
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
-def reencode(engine: str, data: Path) -> None:
-    """Encode every kept photo with another engine, and say whom that cannot carry over."""
-    from control_plane.store import encodings
-    from control_plane.store.blobs import BlobStore
-    from control_plane.store.db import utcnow
-    from faces.engine import load
-    from rollcall.moving_in import reencode as run
+@click.option("--engine", type=click.Choice(ENGINES), help="The engine that galleries are to go by.")
+@click.option("--back", is_flag=True, help="Go back to the engine before.")
+@click.option("--accept-losses", is_flag=True, help="Switch although somebody would not be recognised any more.")
+@click.option("--clean-up", is_flag=True, help="Remove the encodings of the engines before.")
+@click.option("--url", default="http://127.0.0.1:5000", show_default=True, help="The running product.")
+def reencode(engine: str | None, back: bool, accept_losses: bool, clean_up: bool, url: str) -> None:
+    """Change the engine: encode every kept photo anew, then have all galleries and edges switch at once."""
+    from rollcall import reencoding
 
-    with _database(data) as database:
-        with database.read() as connection:
-            total = sum(len(photos) for _, photos in encodings.by_person(connection))
-        with _progress("Encoding", total) as advance:
-            done = run(database, BlobStore(data / "blobs"), load(engine), utcnow, advance)
-    console.print(f"{done.encoded} photos encoded with {done.model}; {done.already} were already.")
-    for name, reason in done.refused.items():
-        console.print(f"  {name}: a photo was refused ({reason})", markup=False)
-    if done.without_photo:
-        console.print(f"{len(done.without_photo)} people have no photo and cannot be carried over:")
-        for name in done.without_photo:
-            console.print(f"  {name}", markup=False)
+    if [engine is not None, back, clean_up].count(True) != 1:
+        raise click.UsageError("Give one of --engine, --back and --clean-up.")
+    if clean_up:
+        reencoding.clean_up(url.rstrip("/"), console)
+    else:
+        reencoding.run(url.rstrip("/"), console, engine, accept_losses=accept_losses)
 
 
 def _confusion(gallery: str, engine: str, distance: float | None, data: Path, as_json: bool) -> None:

@@ -18,6 +18,7 @@ from control_plane.api import (
     imports,
     legacy,
     merges,
+    reencodings,
     sites,
     webhooks,
 )
@@ -29,6 +30,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *corrections.ROUTES,
     *merges.ROUTES,
     *identifications.ROUTES,
+    *reencodings.ROUTES,
     *enrollments.ROUTES,
     *imports.ROUTES,
     *events.ROUTES,

@@ -37,11 +37,14 @@ def remove(connection: sa.Connection, identity_id: str, correction_id: str, now:
     held = identities.member_of(connection, identity_id)
     galleries.lock(connection, held)
     this = _of(identity_id) & (encodings.c.id == correction_id)
-    found = connection.execute(encodings.delete().where(this).returning(encodings.c.hash)).one_or_none()
+    found = connection.execute(
+        encodings.delete().where(this).returning(encodings.c.hash, encodings.c.model)
+    ).one_or_none()
     if found is None:
         raise NotFound(f"identity {identity_id!r} has no correction {correction_id!r}")
     for gallery_id in held:
-        galleries.record(connection, gallery_id, [galleries.removal(Key("encoding", correction_id), found.hash)], now)
+        removal = galleries.removal(Key("encoding", correction_id), found.hash, found.model)
+        galleries.record(connection, gallery_id, [removal], now)
 
 
 def own(connection: sa.Connection, identity_id: str, model: str) -> Matrix:

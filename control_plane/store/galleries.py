@@ -36,12 +36,14 @@ _CHUNK = 500
 
 
 class Gallery(msgspec.Struct, frozen=True, kw_only=True):
-    """A gallery as the API shows it; `checksum` as 16 hexadecimal digits."""
+    """A gallery as the API shows it; `checksum` as 16 hexadecimal digits. `model`: whose encodings its copies hold;
+    null: those of every model, as the engine was never changed."""
 
     id: str
     name: str
     kind: Kind
     th_accept: float | None
+    model: str | None
     revision: int
     checksum: str
     identities: int
@@ -49,22 +51,51 @@ class Gallery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(NamedTuple):
-    """One row's change in a gallery: its hash before (0: was not there) and after (0: removed)."""
+    """One row's change in a gallery: its hash before (0: was not there) and after (0: removed), an encoding's model."""
 
     key: Key
     before: int
     after: int
     removed: bool = False
+    model: str | None = None
 
 
 def put(row: Row, before: int = 0) -> Change:
     """The change that adds `row`, or replaces the one whose hash was `before`."""
-    return Change(key(row), before, row_hash(row))
+    return Change(key(row), before, row_hash(row), model=_model(row))
 
 
-def removal(of: Key, before: int) -> Change:
-    """The change that removes the row whose hash was `before`."""
-    return Change(of, before, 0, removed=True)
+def removal(of: Key, before: int, model: str | None) -> Change:
+    """The change that removes the row whose hash was `before`; `model` is an encoding's, None for other rows."""
+    return Change(of, before, 0, removed=True, model=model)
+
+
+def removal_of(row: Row, before: int) -> Change:
+    """The change that removes this row, whose hash is `before`."""
+    return removal(key(row), before, _model(row))
+
+
+def active_model(connection: sa.Connection) -> str | None:
+    """The model whose encodings all galleries hold; None: of every model, as the engine was never changed."""
+    default = sa.select(galleries.c.model).where(galleries.c.id == DEFAULT_GALLERY)
+    model: str | None = connection.execute(default).scalar()
+    return model
+
+
+def switch(connection: sa.Connection, model: str, now: datetime) -> None:
+    """Have all galleries hold the encodings of this model and no others, each from one revision on.
+
+    Copies that stand before it start over from a snapshot: none is ever half of one model and half of another.
+    """
+    lock(connection, revisions(connection))
+    for gallery in connection.execute(sa.select(galleries).order_by(galleries.c.id)).all():
+        connection.execute(galleries.update().where(galleries.c.id == gallery.id).values(model=model))
+        total = _total(connection, _gallery(connection, gallery.id))
+        if total == gallery.checksum:
+            continue
+        change = Change(Key("settings", gallery.id), gallery.checksum, total)
+        revision = record(connection, gallery.id, [change], now).revision
+        connection.execute(galleries.update().where(galleries.c.id == gallery.id).values(compacted_to=revision))
 
 
 def create(connection: sa.Connection, settings: SettingsRow, now: datetime) -> None:
@@ -79,6 +110,7 @@ def create(connection: sa.Connection, settings: SettingsRow, now: datetime) -> N
             revision=0,
             checksum=0,
             settings_hash=row_hash(settings),
+            model=active_model(connection),
             compacted_to=0,
             created_at=now,
         )
@@ -174,6 +206,7 @@ def listing(
             name=r.name,
             kind=Kind(r.kind),
             th_accept=r.th_accept,
+            model=r.model,
             revision=r.revision,
             checksum=checksum_text(r.checksum),
             identities=r.identities,
@@ -191,9 +224,14 @@ def lock(connection: sa.Connection, gallery_ids: Iterable[str]) -> None:
 
 
 def record(connection: sa.Connection, gallery_id: str, changes: Sequence[Change], now: datetime) -> Position:
-    """Append changes to a gallery's log, one revision each; returns where the gallery then stands."""
-    query = sa.select(galleries.c.revision, galleries.c.checksum).where(galleries.c.id == gallery_id)
-    revision, total = connection.execute(query.with_for_update()).one()
+    """Append changes to a gallery's log, one revision each; returns where the gallery then stands.
+
+    Encodings of another model than the gallery's are not in it, and so nothing of them changes there.
+    """
+    columns = galleries.c.revision, galleries.c.checksum, galleries.c.model
+    query = sa.select(*columns).where(galleries.c.id == gallery_id)
+    revision, total, model = connection.execute(query.with_for_update()).one()
+    changes = [change for change in changes if None in (model, change.model) or change.model == model]
     rows: list[dict[str, Any]] = []
     latest: dict[Key, dict[str, Any]] = {}
     for change in changes:
@@ -269,7 +307,7 @@ def followed(connection: sa.Connection, site_id: str) -> list[Followed]:
         sa.select(galleries).join(site_galleries).where(site_galleries.c.site_id == site_id).order_by(galleries.c.id)
     )
     return [
-        Followed(id=r.id, name=r.name, kind=Kind(r.kind), position=Position(r.revision, r.checksum))
+        Followed(id=r.id, name=r.name, kind=Kind(r.kind), position=Position(r.revision, r.checksum), model=r.model)
         for r in connection.execute(query)
     ]
 
@@ -303,9 +341,9 @@ def page(connection: sa.Connection, gallery_id: str, after: int, *, limit: int =
 def snapshot(connection: sa.Connection, gallery_id: str) -> tuple[SnapshotHead, Iterator[Row]]:
     """Everything at one revision; the rows are read as they are consumed, within the caller's transaction."""
     gallery = _gallery(connection, gallery_id)
-    members = sa.select(gallery_members.c.identity_id).where(gallery_members.c.gallery_id == gallery_id)
+    members = _members(gallery_id)
     people = sa.select(identities).where(identities.c.id.in_(members))
-    templates = sa.select(encodings).where(encodings.c.identity_id.in_(members))
+    templates = sa.select(encodings).where(_held(gallery))
     count = 1 + sum(
         connection.execute(sa.select(sa.func.count()).select_from(q.subquery())).scalar_one()
         for q in (people, templates)
@@ -337,6 +375,28 @@ def identity_row(row: sa.Row[Any]) -> IdentityRow:
 def encoding_row(row: sa.Row[Any]) -> EncodingRow:
     """A row of `encodings` as it travels."""
     return EncodingRow(row.id, row.identity_id, row.model, row.data, row.against)
+
+
+def _model(row: Row) -> str | None:
+    return row.model if isinstance(row, EncodingRow) else None
+
+
+def _members(gallery_id: str) -> sa.Select[str]:
+    return sa.select(gallery_members.c.identity_id).where(gallery_members.c.gallery_id == gallery_id)
+
+
+def _held(gallery: sa.Row[Any]) -> sa.ColumnElement[bool]:
+    """The encodings that a gallery's copies hold."""
+    theirs = encodings.c.identity_id.in_(_members(gallery.id))
+    return theirs if gallery.model is None else theirs & (encodings.c.model == gallery.model)
+
+
+def _total(connection: sa.Connection, gallery: sa.Row[Any]) -> int:
+    """The checksum of what a gallery's copies hold, from the hashes kept with the rows."""
+    people = sa.select(identities.c.hash).where(identities.c.id.in_(_members(gallery.id)))
+    templates = sa.select(encodings.c.hash).where(_held(gallery))
+    hashes = (connection.execute(query).scalars() for query in (people, templates))
+    return checksum((gallery.settings_hash, *(value for found in hashes for value in found)))
 
 
 def _check_name(connection: sa.Connection, wanted: SettingsRow) -> None:

@@ -199,10 +199,10 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
     galleries.lock(connection, held)
     person = row(connection, identity_id)
     templates = connection.execute(
-        sa.select(encodings.c.id, encodings.c.hash).where(encodings.c.identity_id == identity_id)
+        sa.select(encodings.c.id, encodings.c.hash, encodings.c.model).where(encodings.c.identity_id == identity_id)
     ).all()
-    removals = [galleries.removal(Key("encoding", t.id), t.hash) for t in templates]
-    removals.append(galleries.removal(Key("identity", identity_id), person.hash))
+    removals = [galleries.removal(Key("encoding", t.id), t.hash, t.model) for t in templates]
+    removals.append(galleries.removal(Key("identity", identity_id), person.hash, None))
     positions = {g: galleries.record(connection, g, removals, now) for g in held}
     everybody = tree(connection, identity_id)
     left = {g for i in everybody for g in galleries.ever_held(connection, Key("identity", i))} - set(held)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from control_plane.store import galleries, identities
 from control_plane.store.tables import encodings, gallery_members
 from faces.errors import NotFound
-from faces.gallery import Row, key
+from faces.gallery import Row
 
 
 def join(connection: sa.Connection, gallery_id: str, identity_id: str, now: datetime) -> bool:
@@ -31,7 +31,7 @@ def leave(connection: sa.Connection, gallery_id: str, identity_id: str, now: dat
         raise NotFound(f"identity {identity_id!r} is not in gallery {gallery_id!r}")
     person = rows(connection, identity_id)
     connection.execute(gallery_members.delete().where(_membership(gallery_id, identity_id)))
-    removals = [galleries.removal(key(row), before) for row, before in reversed(person)]
+    removals = [galleries.removal_of(row, before) for row, before in reversed(person)]
     galleries.record(connection, gallery_id, removals, now)
 
 

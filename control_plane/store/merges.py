@@ -84,20 +84,20 @@ def _record(
 ) -> None:
     """Put into each gallery's log what is other there than before. People come before their encodings, and what goes
     comes last, so that a copy finds everybody at every step."""
-    was: dict[str, dict[Key, int]] = defaultdict(dict)
+    was: dict[str, dict[Key, tuple[Row, int]]] = defaultdict(dict)
     for held in before:
         for gallery_id, rows in held.items():
-            was[gallery_id] |= {key(row): value for row, value in rows}
-    puts: dict[str, list[galleries.Change]] = defaultdict(list)
-    stays: dict[str, set[Key]] = defaultdict(set)
+            was[gallery_id] |= {key(row): (row, value) for row, value in rows}
+    changes: dict[str, list[galleries.Change]] = defaultdict(list)
     for held in after:
         for gallery_id, rows in held.items():
-            stays[gallery_id] |= {key(row) for row, _ in rows}
-            changed = [row for row, value in rows if was[gallery_id].get(key(row)) != value]
-            puts[gallery_id] += [galleries.put(row, was[gallery_id].get(key(row), 0)) for row in changed]
+            for row, value in rows:
+                _, old = was[gallery_id].pop(key(row), (row, 0))
+                if old != value:
+                    changes[gallery_id].append(galleries.put(row, old))
     for gallery_id in sorted(was):
-        gone = [galleries.removal(of, value) for of, value in was[gallery_id].items() if of not in stays[gallery_id]]
-        galleries.record(connection, gallery_id, puts[gallery_id] + gone, now)
+        gone = [galleries.removal_of(row, value) for row, value in was[gallery_id].values()]
+        galleries.record(connection, gallery_id, changes[gallery_id] + gone, now)
 
 
 def _void(connection: sa.Connection, both: Sequence[str]) -> list[str]:

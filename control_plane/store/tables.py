@@ -53,6 +53,7 @@ sites = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# `model`: whose encodings its copies hold; null: those of every model, as long as the engine was never changed.
 galleries = Table(
     "galleries",
     metadata,
@@ -60,6 +61,7 @@ galleries = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     Column("th_accept", Float),
+    Column("model", String(64)),
     Column("revision", Big, nullable=False),
     Column("checksum", sa.BigInteger, nullable=False),
     Column("settings_hash", sa.BigInteger, nullable=False),
@@ -142,7 +144,7 @@ encodings = Table(
     _id(),
     Column("identity_id", Id, ForeignKey("identities.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("origin_id", Id),
-    Column("photo_id", Id, ForeignKey("photos.id", ondelete="SET NULL")),
+    Column("photo_id", Id, ForeignKey("photos.id", ondelete="SET NULL"), index=True),
     Column("model", String(64), nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("against", Boolean, nullable=False),
@@ -237,6 +239,38 @@ enrollments = Table(
     *_lease(),
     sa.UniqueConstraint("import_id", "entry"),
     Index(None, "state", "created_at"),
+)
+
+# A change to another engine's encodings, made of the kept photos; `from_model` is the one to go back to.
+reencodings = Table(
+    "reencodings",
+    metadata,
+    _id(),
+    Column("model", String(64), nullable=False),
+    Column("from_model", String(64)),
+    Column("state", String(16), nullable=False, index=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("switched_at", UtcDateTime),
+)
+
+# Photos that are still to be encoded, some at a time; the row goes when they are.
+reencoding_chunks = Table(
+    "reencoding_chunks",
+    metadata,
+    Column("reencoding_id", Id, ForeignKey("reencodings.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("photos", Json, nullable=False),
+    *_lease(),
+)
+
+# Photos in which the new engine finds nothing that it would enrol.
+reencoding_refusals = Table(
+    "reencoding_refusals",
+    metadata,
+    Column("reencoding_id", Id, ForeignKey("reencodings.id", ondelete="CASCADE"), primary_key=True),
+    Column("photo_id", Id, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True, index=True),
+    Column("reason", String(32), nullable=False),
+    Column("message", Text, nullable=False),
 )
 
 # Who is on a photo. `faces` holds ids and distances, and goes with the row at `forget_at`; `blob` goes before.

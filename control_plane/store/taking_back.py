@@ -73,14 +73,14 @@ def _needed(connection: sa.Connection, import_id: str, item: Brought) -> bool:
 def _remove_encodings(connection: sa.Connection, photo_ids: Sequence[str], now: datetime) -> None:
     """Of every model: a photo may have been encoded anew since."""
     query = (
-        sa.select(encodings.c.id, encodings.c.hash, gallery_members.c.gallery_id)
+        sa.select(encodings.c.id, encodings.c.hash, encodings.c.model, gallery_members.c.gallery_id)
         .join(gallery_members, gallery_members.c.identity_id == encodings.c.identity_id)
         .where(encodings.c.photo_id.in_(photo_ids))
         .order_by(encodings.c.id)
     )
     changes: dict[str, list[galleries.Change]] = defaultdict(list)
     for row in connection.execute(query):
-        changes[row.gallery_id].append(galleries.removal(Key("encoding", row.id), row.hash))
+        changes[row.gallery_id].append(galleries.removal(Key("encoding", row.id), row.hash, row.model))
     for gallery_id in sorted(changes):
         galleries.record(connection, gallery_id, changes[gallery_id], now)
     connection.execute(encodings.delete().where(encodings.c.photo_id.in_(photo_ids)))

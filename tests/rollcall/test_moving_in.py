@@ -1,4 +1,4 @@
-"""The original's people move in and are recognised; other engines take over whoever has a photo."""
+"""The original's people move in and are recognised."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from control_plane.store import enrollments, galleries, identities
-from control_plane.store.blobs import BlobStore
+from control_plane.store import galleries, identities
 from control_plane.store.db import Database
 from faces import engine as engines
-from faces.encoding import FACE_RECOGNITION_BGR, SFACE
+from faces.encoding import FACE_RECOGNITION_BGR
 from faces.engine.enroll import enroll
 from faces.replica import Replica
-from jobs.encode import Encoding
 from rollcall import face_db
 from rollcall.cli import cli
-from rollcall.moving_in import move_in, reencode
+from rollcall.moving_in import move_in
 
 G = galleries.DEFAULT_GALLERY
 PEOPLE = {"Obama": "obama.jpg", "Biden": "biden.jpg", "Lin-Manuel": "lin-manuel-miranda.png"}
@@ -73,35 +71,12 @@ def test_moving_in_twice_adds_nobody_twice(sqlite: Database, pickled: Path) -> N
         assert identities.names(connection, G) == list(PEOPLE)
 
 
-def test_another_engine_takes_over_whoever_has_a_photo_and_says_whom_it_cannot(
-    sqlite: Database, pickled: Path, data: Path, tmp_path: Path, engine: engines.Engine
-) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
-    blobs.put("photos/01", (data / "portraits" / "alex-lacamoire.png").read_bytes())
-    with sqlite.write() as connection:
-        row = enrollments.submit(connection, clock(), gallery_id=G, blob="photos/01", sha256="0", name="Alex")
-    other = engines.load(FACE_RECOGNITION_BGR)
-    Encoding(sqlite, blobs, other, clock).run(row)
-    move_in(sqlite, face_db.read(pickled.read_bytes()), clock, lambda: None)
-    done = reencode(sqlite, blobs, engine, clock, lambda: None)
-    assert (done.model, done.encoded, done.already, done.without_photo) == (SFACE, 1, 0, list(PEOPLE))
-    again = reencode(sqlite, blobs, engine, clock, lambda: None)
-    assert (again.encoded, again.already) == (0, 1)
-    assert len(gallery_of(sqlite, SFACE).gallery) == 1
-    assert len(gallery_of(sqlite, FACE_RECOGNITION_BGR).gallery) == 4
-    with sqlite.read() as connection:
-        assert galleries.recomputed_checksum(connection, G) == galleries.position(connection, G).checksum
-
-
 def test_from_the_command_line_it_says_what_was_done_and_what_to_do(pickled: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     moved = CliRunner().invoke(cli, ["import", str(pickled), "--data", str(data)])
     assert moved.exit_code == 0, moved.output
     assert "3 people moved in" in moved.output
     assert "ENGINE=face_recognition-bgr" in moved.output
-    done = CliRunner().invoke(cli, ["reencode", "--data", str(data)])
-    assert "3 people have no photo and cannot be carried over" in done.output
-    assert "Lin-Manuel" in done.output
 
 
 def test_an_enrolled_gallery_says_who_is_likely_to_be_taken_for_whom(pickled: Path, tmp_path: Path) -> None:
