@@ -27,6 +27,7 @@ import requests
 
 from bench.imports import postgres
 from bench.machine import describe
+from bench.webhooks_load import hung_p99_ratio, webhooks_per_s
 from control_plane.store.db import utcnow
 from edge.plane import ControlPlane, edge_id
 from edge.spool import Spool
@@ -71,6 +72,8 @@ def measure(folder: Path, events: int = EVENTS, backlog: int = BACKLOG) -> dict[
         "drain_events": backlog,
         "drain_100k_s": round(drained * BACKLOG / backlog, 1),
         "live_during_drain_s": round(live, 2),
+        "webhooks_per_s": round(webhooks_per_s()),
+        "hung_p99_ratio": round(hung_p99_ratio(), 2),
     }
 
 
