@@ -148,6 +148,7 @@ class Plane:
         self.galleries = {"g1": GalleryLog("g1")}
         self.hellos: list[tuple[str, Hello]] = []
         self.lease_days: float | None = None
+        self.model: str | None = None
         self.now: Callable[[], datetime | None] = lambda: None
         self.reports: list[tuple[str, Report]] = []
         self.events: dict[str, Event] = {}
@@ -202,7 +203,10 @@ class Plane:
                 )
             case "GET", ["v1", "edge", "galleries"]:
                 return 200, wire.encode(
-                    [Followed(id=g.id, name=g.id, kind=g.kind, position=g.position) for g in self.galleries.values()]
+                    [
+                        Followed(id=g.id, name=g.id, kind=g.kind, position=g.position, model=self.model)
+                        for g in self.galleries.values()
+                    ]
                 )
             case "PUT", ["v1", "edge", "galleries", gallery]:
                 self.reports.append((gallery, wire.decode(body, Report)))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -19,7 +20,7 @@ from edge.spool import Spool
 from edge.uplink import ClockOffset, Poster, Syncer
 from faces import wire
 from faces.encoding import DIMENSIONS, to_bytes
-from faces.errors import RollcallError
+from faces.errors import Invalid, RollcallError
 from faces.events import Event, Status, uuid7
 from faces.gallery import EncodingRow, IdentityRow, Key, Row
 from faces.wire import Hello, Hint, Report
@@ -519,3 +520,45 @@ def test_a_report_says_how_far_the_clock_is_ahead_once_it_has_been_measured(
     syncer = Syncer(client, replica, HELLO, lambda: None)
     syncer.step()
     assert plane.reports[-1][1].clock_offset_s == pytest.approx(60.0, abs=5.0)
+
+
+def test_an_edge_goes_over_to_the_engine_that_galleries_go_by_before_it_takes_them(
+    plane: Any, client: ControlPlane, replica: Replica
+) -> None:
+    engaged: list[str] = []
+
+    def engage(model: str) -> Hello:
+        assert replica.held[0].gallery.model == "sface"
+        engaged.append(model)
+        return msgspec.structs.replace(HELLO, engine=model)
+
+    syncer = Syncer(client, replica, HELLO, lambda: None, engage=engage)
+    syncer.step()
+    plane.model = "face_recognition"
+    again(syncer)
+    assert engaged == ["face_recognition"]
+    assert replica.held[0].gallery.model == "face_recognition"
+    assert [hello.engine for _, hello in plane.hellos] == [HELLO.engine, "face_recognition"]
+    again(syncer)
+    assert engaged == ["face_recognition"]
+
+
+def test_an_edge_that_cannot_load_that_engine_says_so_and_keeps_what_it_has(
+    plane: Any, client: ControlPlane, replica: Replica
+) -> None:
+    def engage(model: str) -> Hello:
+        raise Invalid("no weights here")
+
+    syncer = Syncer(client, replica, HELLO, lambda: None, engage=engage)
+    syncer.step()
+    plane.model = "face_recognition"
+    with pytest.raises(Invalid):
+        again(syncer)
+    assert "face_recognition, which cannot be used here: no weights here" in plane.reports[-1][1].error
+    assert (replica.model, replica.held[0].gallery.model) == ("sface", "sface")
+
+
+def again(syncer: Syncer) -> None:
+    """A whole round, whatever the time."""
+    syncer._round_due = 0.0
+    syncer.step()
