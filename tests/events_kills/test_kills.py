@@ -45,6 +45,9 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answer)
         self.host = f"127.0.0.1:{self.server_port}"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who was posting was killed."""
+
 
 class _Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -218,6 +221,7 @@ def drop_keys(database: Database) -> None:
         connection.exec_driver_sql("PRAGMA foreign_keys=ON")
 
 
+@pytest.mark.timeout(300)
 def test_twelve_kills_lose_nothing_and_double_nothing(sqlite: Database, tmp_path: Path) -> None:
     with world(sqlite, tmp_path) as mortals:
         found = mortals.storm(12, random.Random(os.urandom(8)))
