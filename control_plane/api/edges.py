@@ -10,7 +10,7 @@ from control_plane.api.route import Call, Listing, Paging, Route, answer, listin
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, OPERATOR, EdgeCaller
 from control_plane.plane import Plane
-from control_plane.store import alarms, erasures, galleries, sites
+from control_plane.store import alarms, erasures, galleries, sites, thresholds
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection
 from control_plane.store.sites import Direction, Edge
@@ -66,7 +66,14 @@ async def introduce(call: Call[None, None]) -> Response:
     if call.path() != edge.id:
         raise Invalid("the edge in the path is not the one that calls")
     hello = _checked(await wire_body(call, Hello))
-    welcome = await call.plane.gatherer.write(lambda c: sites.welcome(c, edge.id, hello, edge.wire, call.plane.clock()))
+
+    def work(connection: Connection) -> Welcome:
+        now = call.plane.clock()
+        welcome = sites.welcome(connection, edge.id, hello, edge.wire, now)
+        thresholds.check(connection, edge.id, now)
+        return welcome
+
+    welcome = await call.plane.gatherer.write(work)
     return wire_answer(call, msgspec.structs.replace(welcome, now=call.plane.clock()))
 
 

@@ -15,7 +15,7 @@ from control_plane.api.route import Call, Listing, Media, Paging, Position, Rout
 from control_plane.api.wireform import wants_json, wire
 from control_plane.auth import EDGE, OPERATOR
 from control_plane.plane import Plane
-from control_plane.store import galleries, members
+from control_plane.store import galleries, members, thresholds
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection, Database, new_id
 from control_plane.store.galleries import Gallery
@@ -88,6 +88,8 @@ async def change(call: Call[ChangedGallery, None]) -> Response:
     def work(connection: Connection) -> Gallery:
         after = msgspec.structs.replace(galleries.settings(connection, gallery_id), **changed)
         galleries.change_settings(connection, after, call.plane.clock())
+        if "th_accept" in changed:
+            thresholds.note(connection, gallery_id)
         return galleries.get(connection, gallery_id)
 
     return answer(await call.plane.write(work))

@@ -19,6 +19,7 @@ class AlarmKind(StrEnum):
     EVENT_ID_REUSED = "event_id_reused"
     EDGE_AHEAD = "edge_ahead"
     EDGE_DIVERGED = "edge_diverged"
+    THRESHOLD_OF_OTHER_ENGINE = "threshold_of_other_engine"
     WEBHOOK_DISABLED = "webhook_disabled"
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 import sqlalchemy as sa
 
+from control_plane.store import thresholds
 from control_plane.store.tables import (
     encodings,
     galleries,
@@ -37,12 +38,15 @@ _CHUNK = 500
 
 class Gallery(msgspec.Struct, frozen=True, kw_only=True):
     """A gallery as the API shows it; `checksum` as 16 hexadecimal digits. `model`: whose encodings its copies hold;
-    null: those of every model, as the engine was never changed."""
+    null: those of every model, as the engine was never changed. `th_accept_engine` is what `th_accept` was set for, and
+    `warning` says where that is not what is in use."""
 
     id: str
     name: str
     kind: Kind
     th_accept: float | None
+    th_accept_engine: str | None
+    warning: str | None
     model: str | None
     revision: int
     checksum: str
@@ -206,6 +210,8 @@ def listing(
             name=r.name,
             kind=Kind(r.kind),
             th_accept=r.th_accept,
+            th_accept_engine=r.th_accept_engine if r.th_accept is not None else None,
+            warning=thresholds.warning(connection, r.id, r.th_accept_engine) if r.th_accept is not None else None,
             model=r.model,
             revision=r.revision,
             checksum=checksum_text(r.checksum),

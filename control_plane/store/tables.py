@@ -62,6 +62,7 @@ galleries = Table(
     Column("kind", String(16), nullable=False),
     Column("th_accept", Float),
     Column("model", String(64)),
+    Column("th_accept_engine", String(64)),
     Column("revision", Big, nullable=False),
     Column("checksum", sa.BigInteger, nullable=False),
     Column("settings_hash", sa.BigInteger, nullable=False),
