@@ -67,7 +67,7 @@ SETTINGS = (
     Setting("SPOOL_MAX_DAYS", "30", "days of running after which an event is given up", number(0.01, 3650)),
     Setting("ENGINE", "sface", "engine that finds and encodes faces, until galleries go by another", text),
     Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
-    Setting("LEASE_DAYS", "7", "days without a sync in which people are let pass; 0: any", number(0, 3650)),
+    Setting("LEASE_DAYS", "7", "days without a sync in which people are let pass; 0: for ever", number(0, 3650)),
     Setting("MODELS", "", "folder of weight files to use instead of the installed ones", Path),
     Setting("THREADS", "1", "threads of the engine", whole(1, 256)),
 )
