@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge.backlog import Backlog
 from edge.config import Loop, Pace
 from edge.frames import Frame
 from edge.repeat import Backoff
@@ -27,13 +29,28 @@ log = logging.getLogger("edge.camera")
 # What OpenCV and FFmpeg say may hold a camera's URL, and with it a password. -8 is FFmpeg's "quiet"; OpenCV reads it
 # when it first opens a film.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+# RTSP over UDP gives broken pictures where a packet is lost. Without guessing the frames a second, which nobody needs,
+# an RTSP stream is open a second sooner.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fpsprobesize;0")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-TIMEOUT_MS = 5000
-"""A network camera that neither answers nor sends for so long is lost."""
+STALL_S = 3.0
+"""A network camera that sends no picture for so long is lost, although its connection stands."""
+
+OPEN_S = 3.0
+"""A network camera that is not open after so long is tried again, with twice the patience."""
+
+MOST_OPEN_S = 12.0
+"""The most patience: for cameras behind a slow line."""
+
+HUNG_S = 20.0
+"""OpenCV's own time-outs are over by then, a USB camera's 10 s too: a call that takes longer may never return."""
+
+MOST_HUNG = 3
+"""So many calls that do not return are left behind; then one is waited for before the camera is opened again."""
 
 USUAL_FPS = 25.0
-"""For files that do not tell."""
+"""For cameras and files that do not tell."""
 
 
 class Change(StrEnum):
@@ -52,6 +69,18 @@ class Notice(NamedTuple):
     reason: str = ""
 
 
+class _Attempt:
+    """One opening of the camera, and what was read then."""
+
+    def __init__(self) -> None:
+        self.began = self.active = time.monotonic()
+        self.played = False
+        self.over = threading.Event()
+
+    def hangs(self) -> bool:
+        return not self.over.is_set() and time.monotonic() - self.active > HUNG_S
+
+
 class _Captured(NamedTuple):
     """A frame as OpenCV gave it: BGR."""
 
@@ -59,6 +88,11 @@ class _Captured(NamedTuple):
     at: datetime
     moment: float
     bgr: npt.NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        return self.bgr.shape[1], self.bgr.shape[0]
 
 
 def redact(source: int | str) -> str:
@@ -90,30 +124,55 @@ class Camera:
         self._source = source
         self._loop = loop
         self._realtime = pace is Pace.REALTIME
-        self._backoff = Backoff(0.25, 2.0)
+        self._backoff = Backoff(0.25, 1.5)
+        self._patience_s = OPEN_S
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._pending: deque[_Captured | Notice] = deque()
         self._lost = False
         self._number = 0
+        self._attempt = _Attempt()
+        self._hung: list[_Attempt] = []
         self._began = (datetime.now(UTC), time.monotonic())
         if self.is_file and not Path(str(source)).is_file():
             raise SettingError(f"VIDEO_SOURCE: there is no file {self.shown}", remedy="Name a camera, a URL or a file.")
 
     def run(self) -> None:
         self._began = (datetime.now(UTC), time.monotonic())
-        while not self._stopping.is_set():
-            capture = self._open()
-            played = self._play(capture)
-            capture.release()
-            if self.is_file and not (played and self._loop is Loop.LOOP):
-                if not played:
-                    self._lose("the file cannot be read")
-                self._notice(Change.END)
-                return
-            if not self.is_file and not self._stopping.is_set():
-                self._lose("it stopped" if played else "it cannot be opened")
+        if self.is_file:
+            self._play_file()
+        while not self.is_file and not self._stopping.is_set():
+            reason = self._watched()
+            if not self._stopping.is_set():
+                self._lose(reason)
                 self._stopping.wait(self._backoff.wait_s())
+
+    def _play_file(self) -> None:
+        while not self._stopping.is_set():
+            attempt = self._attempt = _Attempt()
+            self._play(attempt)
+            if not (attempt.played and self._loop is Loop.LOOP):
+                self.up = False
+                if not attempt.played:
+                    self._lose("the file cannot be read")
+                return self._notice(Change.END)
+
+    def _watched(self) -> str:
+        """Open the camera and read from it, on a thread that is left behind should it hang; tells why it ended."""
+        self._hung = [attempt for attempt in self._hung if not attempt.over.is_set()]
+        if len(self._hung) == MOST_HUNG:
+            return "it hangs"
+        attempt = self._attempt = _Attempt()
+        threading.Thread(target=self._play, args=(attempt,), name=f"camera {self.name}", daemon=True).start()
+        while not attempt.over.wait(0.5):
+            if attempt.hangs():
+                self._hung.append(attempt)
+                return "it hangs"
+        if attempt.played:
+            return "it stopped"
+        if time.monotonic() - attempt.began >= self._patience_s:
+            self._patience_s = min(2 * self._patience_s, MOST_OPEN_S)
+        return "it cannot be opened"
 
     def stop(self) -> None:
         self._stopping.set()
@@ -138,26 +197,38 @@ class Camera:
             # Absolute, so that FFmpeg takes no part of the name for a protocol or an option.
             capture = cv2.VideoCapture(str(Path(str(self._source)).resolve()), cv2.CAP_FFMPEG)
         else:
-            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, TIMEOUT_MS]
-            capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, limits)
+            limits = {
+                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(self._patience_s * 1000),
+                cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(STALL_S * 1000),
+                # Each further thread that decodes would hold back a frame.
+                cv2.CAP_PROP_N_THREADS: 1,
+            }
+            capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, [x for limit in limits.items() for x in limit])
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return capture
 
-    def _play(self, capture: cv2.VideoCapture) -> bool:
-        """Offer frames until there are no more; tells whether there was one."""
+    def _play(self, attempt: _Attempt) -> None:
+        """Offer frames until there are no more, or nobody waits for those of this attempt."""
+        try:
+            # A picture that OpenCV fails at, by what garbage says of its size, is the end of the stream.
+            with suppress(cv2.error):
+                capture = self._open()
+                self._read(capture, attempt)
+                capture.release()
+        finally:
+            attempt.over.set()
+
+    def _read(self, capture: cv2.VideoCapture, attempt: _Attempt) -> None:
         fps = capture.get(cv2.CAP_PROP_FPS)
         interval = 1 / (fps if 1 <= fps <= 1000 else USUAL_FPS)
-        played = False
-        while not self._stopping.is_set():
-            there, bgr = capture.read()
-            if not there:
-                break
-            if not played:
-                self._found(bgr)
-            played = True
-            self._offer(self._captured(bgr, interval))
-        self.up = False
-        return played
+        backlog = Backlog(interval)
+        while not self._stopping.is_set() and self._attempt is attempt and capture.grab():
+            attempt.active = time.monotonic()
+            if not self.is_file and backlog.old(attempt.active):
+                continue
+            there, bgr = capture.retrieve()
+            if there:
+                self._offer(self._captured(bgr, interval), attempt)
 
     def _captured(self, bgr: npt.NDArray[np.uint8], interval: float) -> _Captured:
         """The frame with its times: those of a file are its own, from when it began on."""
@@ -170,8 +241,14 @@ class Camera:
             self._stopping.wait(max(0.0, moment - time.monotonic()))
         return _Captured(number, began_at + timedelta(seconds=number * interval), moment, bgr)
 
-    def _offer(self, captured: _Captured) -> None:
+    def _offer(self, captured: _Captured, attempt: _Attempt) -> None:
         with self._changed:
+            if self._attempt is not attempt:
+                return
+            if not attempt.played:
+                attempt.played = True
+                self._found(captured)
+            self.size = captured.size
             if self.is_file and not self._realtime:
                 self._changed.wait_for(lambda: not self._pending or self._stopping.is_set())
             elif self._pending and isinstance(self._pending[-1], _Captured):
@@ -179,11 +256,11 @@ class Camera:
             self._pending.append(captured)
             self._changed.notify_all()
 
-    def _found(self, bgr: npt.NDArray[np.uint8]) -> None:
+    def _found(self, captured: _Captured) -> None:
         self.up = True
-        self.size = (bgr.shape[1], bgr.shape[0])
         self._backoff.reset()
-        log.info("camera %s: %s is %d x %d", self.name, self.shown, *self.size)
+        self._patience_s = OPEN_S
+        log.info("camera %s: %s is %d x %d", self.name, self.shown, *captured.size)
         if self._lost:
             self._lost = False
             self._notice(Change.BACK)
@@ -191,6 +268,8 @@ class Camera:
     def _lose(self, reason: str) -> None:
         """Say once that the camera is lost, and drop the frame that nobody took: it is old now."""
         with self._changed:
+            self._attempt = _Attempt()
+            self.up = False
             self._pending = deque(item for item in self._pending if isinstance(item, Notice))
         if not self._lost:
             self._lost = True

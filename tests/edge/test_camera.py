@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from edge.camera import Camera, Change, Notice, redact
+from edge.camera import MOST_HUNG, Camera, Change, Notice, redact
 from edge.config import Loop, Pace
 from edge.frames import Frame
 from faces.engine import images
@@ -163,7 +164,7 @@ class NetworkCamera:
                             b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
                         )
                         self.wfile.write(jpeg + b"\r\n")
-                        time.sleep(0.01)
+                        time.sleep(0.03)
                 except OSError:
                     pass
 
@@ -238,3 +239,72 @@ def test_a_camera_that_never_was_there_is_lost(running: Run) -> None:
     notice = next_notice(camera)
     assert (notice.change, notice.reason) == (Change.LOST, "it cannot be opened")
     assert not camera.up
+
+
+def test_a_call_that_never_returns_costs_the_camera_nothing_but_time(
+    network_camera: NetworkCamera, running: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    calls: list[threading.Thread] = []
+    whole = Camera._open
+
+    def hangs_twice(camera: Camera) -> cv2.VideoCapture:
+        calls.append(threading.current_thread())
+        if len(calls) <= 2:
+            release.wait()
+        return whole(camera)
+
+    monkeypatch.setattr(Camera, "_open", hangs_twice)
+    monkeypatch.setattr("edge.camera.HUNG_S", 0.1)
+    camera = Camera("door", network_camera.url)
+    # Once it is open, it does not hang.
+    monkeypatch.setattr(camera._backoff, "reset", lambda: monkeypatch.setattr("edge.camera.HUNG_S", 20.0))
+    running(camera)
+    lost, back = next_notice(camera), next_notice(camera)
+    assert (lost.change, lost.reason, back.change) == (Change.LOST, "it hangs", Change.BACK)
+    before = camera.next(10)
+    release.set()
+    for call in calls[:2]:
+        call.join(10)
+        assert not call.is_alive(), "what was left behind ends by itself"
+    after = camera.next(10)
+    assert isinstance(before, Frame)
+    assert isinstance(after, Frame)
+    assert after.number > before.number
+    assert len(calls) == 3, "and its frames are not offered"
+
+
+def test_no_more_calls_than_a_few_are_left_behind(
+    network_camera: NetworkCamera, running: Run, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    calls: list[None] = []
+
+    def hangs(camera: Camera) -> cv2.VideoCapture:
+        calls.append(None)
+        release.wait()
+        return cv2.VideoCapture()
+
+    monkeypatch.setattr(Camera, "_open", hangs)
+    monkeypatch.setattr("edge.camera.HUNG_S", 0.01)
+    camera = Camera("door", network_camera.url)
+    monkeypatch.setattr(camera._backoff, "wait_s", lambda: 0.01)
+    running(camera)
+    until(lambda: len(calls) == MOST_HUNG)
+    time.sleep(0.2)
+    assert len(calls) == MOST_HUNG
+    camera.stop()
+    release.set()
+    until(lambda: all(attempt.over.is_set() for attempt in camera._hung))
+
+
+def test_a_camera_that_answers_slowly_is_given_more_time(
+    running: Run, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.camera.OPEN_S", 0.1)
+    monkeypatch.setattr("edge.camera.MOST_OPEN_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        camera = running(Camera("door", f"rtsp://127.0.0.1:{silent.getsockname()[1]}/live"))
+        notice = next_notice(camera)
+        assert (notice.change, notice.reason) == (Change.LOST, "it cannot be opened")
+        until(lambda: camera._patience_s == 0.5)
