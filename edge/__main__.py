@@ -247,7 +247,7 @@ class Edge:
         if notice.change is Change.END:
             log.info("camera %s: the file has ended", self._config.camera)
             return True
-        kind = EventKind.CAMERA_LOST if notice.change is Change.LOST else EventKind.CAMERA_BACK
+        kind = EventKind(f"camera_{notice.change}")
         self._record([_camera_event(self._config.camera, kind, notice.at, notice.reason)])
         return False
 

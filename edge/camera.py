@@ -21,6 +21,7 @@ import numpy.typing as npt
 from edge.backlog import Backlog
 from edge.config import Loop, Pace
 from edge.frames import Frame
+from edge.outlook import Outlook, View
 from edge.repeat import Backoff
 from faces.errors import SettingError
 
@@ -58,6 +59,9 @@ class Change(StrEnum):
 
     LOST = "lost"
     BACK = "back"
+    DARK = "dark"
+    FROZEN = "frozen"
+    CLEAR = "clear"
     END = "end"
 
 
@@ -75,6 +79,7 @@ class _Attempt:
     def __init__(self) -> None:
         self.began = self.active = time.monotonic()
         self.played = False
+        self.outlook = Outlook()
         self.over = threading.Event()
 
     def hangs(self) -> bool:
@@ -169,7 +174,7 @@ class Camera:
                 self._hung.append(attempt)
                 return "it hangs"
         if attempt.played:
-            return "it stopped"
+            return "it sends nothing" if time.monotonic() - attempt.active >= STALL_S else "it stopped"
         if time.monotonic() - attempt.began >= self._patience_s:
             self._patience_s = min(2 * self._patience_s, MOST_OPEN_S)
         return "it cannot be opened"
@@ -249,12 +254,21 @@ class Camera:
                 attempt.played = True
                 self._found(captured)
             self.size = captured.size
+            if not self.is_file and not self._shows(captured, attempt.outlook):
+                return
             if self.is_file and not self._realtime:
                 self._changed.wait_for(lambda: not self._pending or self._stopping.is_set())
             elif self._pending and isinstance(self._pending[-1], _Captured):
                 self._pending.pop()
             self._pending.append(captured)
             self._changed.notify_all()
+
+    def _shows(self, captured: _Captured, outlook: Outlook) -> bool:
+        """Whether the picture is to be looked at: one that is frozen is the same old picture again."""
+        if outlook.changed(captured.bgr, captured.moment):
+            log.info("camera %s: its picture is %s", self.name, outlook.view)
+            self._notice(Change(outlook.view))
+        return outlook.view is not View.FROZEN
 
     def _found(self, captured: _Captured) -> None:
         self.up = True

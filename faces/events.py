@@ -23,11 +23,14 @@ class EventKind(StrEnum):
     SIGHTING = "sighting"
     CAMERA_LOST = "camera_lost"
     CAMERA_BACK = "camera_back"
+    CAMERA_DARK = "camera_dark"
+    CAMERA_FROZEN = "camera_frozen"
+    CAMERA_CLEAR = "camera_clear"
     EVENTS_DROPPED = "events_dropped"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision with where, when and a UUID; or a sighting; or a camera lost or back; or what an edge had no room to
+    """A decision with where, when and a UUID; or a sighting; or how a camera is; or what an edge had no room to
     keep. A sighting is of somebody on a watch list: it says who and where as a decision does, and no verdict
     (`status`).
 

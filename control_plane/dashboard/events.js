@@ -10,6 +10,9 @@ const WORDS = {
   sighting: ["Seen, watched", "reject"],
   camera_lost: ["Camera lost", "other"],
   camera_back: ["Camera back", "other"],
+  camera_dark: ["Camera dark", "other"],
+  camera_frozen: ["Camera frozen", "other"],
+  camera_clear: ["Camera clear", "other"],
   events_dropped: ["Events dropped", "other"],
 };
 

@@ -14,6 +14,7 @@ from control_plane.app import DASHBOARD, create_app
 from control_plane.config import Config
 from control_plane.protection import ALWAYS, HEADERS
 from control_plane.store.db import Database
+from faces.events import EventKind, Status
 
 
 def test_the_dashboard_is_served_from_here_alone(server: Any) -> None:
@@ -35,6 +36,11 @@ def test_the_dashboard_has_no_inline_script_or_style_and_no_other_host() -> None
 def test_names_are_never_made_into_html() -> None:
     for path in DASHBOARD.rglob("*.js"):
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", path.read_text()), path
+
+
+def test_every_kind_of_event_has_its_words() -> None:
+    words = set(re.findall(r'^  (\w+): \["', (DASHBOARD / "events.js").read_text(), re.MULTILINE))
+    assert {*EventKind, Status.PASS, Status.REJECT} - {EventKind.DECISION} <= words
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/page.js", "/faces", "/nowhere", "/openapi.json"])

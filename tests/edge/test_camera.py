@@ -137,13 +137,15 @@ def test_a_file_that_is_no_film_is_lost_and_ends(tmp_path: Path, running: Run) -
 
 
 class NetworkCamera:
-    """A camera that speaks motion JPEG over HTTP, and can be unplugged. Each picture is of one grey, ever brighter."""
+    """A camera that speaks motion JPEG over HTTP, and can be unplugged. Each picture is of one grey, brighter by
+    `brightens` than the last."""
 
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://user:secret@127.0.0.1:{self.port}/video.mjpg?token=secret"
         self.grey = 0
+        self.brightens = 1
         self.plugged = False
         self.plug()
 
@@ -158,7 +160,7 @@ class NetworkCamera:
                 self.end_headers()
                 try:
                     while camera.plugged:
-                        camera.grey += 1
+                        camera.grey += camera.brightens
                         jpeg = images.jpeg(np.full((120, 160, 3), camera.grey % 256, np.uint8), 95)
                         self.wfile.write(
                             b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
@@ -308,3 +310,27 @@ def test_a_camera_that_answers_slowly_is_given_more_time(
         notice = next_notice(camera)
         assert (notice.change, notice.reason) == (Change.LOST, "it cannot be opened")
         until(lambda: camera._patience_s == 0.5)
+
+
+def test_a_dark_picture_and_a_frozen_one_are_noticed_and_a_frozen_one_is_not_given(
+    network_camera: NetworkCamera, running: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.outlook.DARK_S", 0.5)
+    monkeypatch.setattr("edge.outlook.FROZEN_S", 0.5)
+    camera = running(Camera("door", network_camera.url))
+    assert isinstance(camera.next(20), Frame)
+    network_camera.grey, network_camera.brightens = 100, 0
+    assert next_notice(camera).change is Change.FROZEN
+    assert camera.next(0.5) is None
+    assert camera.up
+    network_camera.grey = 120
+    assert next_notice(camera).change is Change.CLEAR
+    assert isinstance(camera.next(10), Frame)
+    network_camera.grey = 2
+    assert next_notice(camera).change is Change.DARK
+    assert isinstance(camera.next(10), Frame), "who knows what can be seen in it"
+    network_camera.unplug()
+    assert next_notice(camera).change is Change.LOST
+    network_camera.plug()
+    assert next_notice(camera).change is Change.BACK
+    assert next_notice(camera).change is Change.DARK, "what is still so is said again"

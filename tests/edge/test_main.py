@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ import msgspec
 import pytest
 
 from edge.__main__ import Edge
+from edge.camera import Change, Notice
 from edge.config import Config
 from edge.spool import Spool
 from faces.engine import Engine
-from faces.events import Event, Status
+from faces.events import Event, EventKind, Status
 from faces.gallery import Row
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +131,17 @@ def test_somebody_enrolled_while_it_runs_passes(
     edge.stop()
     running.join(20)
     assert not running.is_alive()
+
+
+def test_all_that_may_happen_to_a_camera_is_an_event(plane: Any, engine: Engine, data: Path, tmp_path: Path) -> None:
+    edge = Edge(settings(plane, tmp_path, data / "video" / "signer-2.mkv"), engine)
+    happened = [change for change in Change if change is not Change.END]
+    for change in happened:
+        edge._noticed(Notice(change, datetime.now(UTC), "because"))
+    edge.run()
+    events = [event for event in plane.events.values() if event.kind not in (EventKind.DECISION, EventKind.SIGHTING)]
+    assert [str(event.kind) for event in events] == [f"camera_{change}" for change in happened]
+    assert {(event.camera, event.status, event.reason) for event in events} == {("stage", None, "because")}
 
 
 def start(tmp_path: Path, **environ: str) -> subprocess.Popen[str]:

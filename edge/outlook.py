@@ -1,0 +1,58 @@
+"""Whether a camera's picture shows anything: not while it is dark, nor while nothing in it ever moves."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+
+from faces.face import Picture
+
+DARK = 32
+"""A value (0 to 255) up to which a pixel is dark: black, and the noise of a sensor that sees nothing."""
+
+LIT_SHARE = 0.01
+"""In a dark picture fewer of the pixels are brighter: at night a single lamp is something to see."""
+
+DARK_S = 10.0
+"""A picture is dark for so long before it is said."""
+
+NOISE = 3
+"""Values differ by no more in a picture that is coded again and again. A sensor's noise alone makes more."""
+
+FROZEN_S = 60.0
+"""A picture has not moved for so long before it is said."""
+
+
+class View(StrEnum):
+    """What there is to see."""
+
+    CLEAR = "clear"
+    DARK = "dark"
+    FROZEN = "frozen"
+
+
+class Outlook:
+    """One camera's view, by the frames that are shown to it."""
+
+    def __init__(self) -> None:
+        self.view = View.CLEAR
+        self._still: npt.NDArray[np.int16] | None = None
+        self._still_since = 0.0
+        self._lit_at: float | None = None
+
+    def changed(self, picture: Picture, moment: float) -> bool:
+        """Take the picture of this moment, in seconds; tells whether the view is another with it."""
+        coarse = picture[::8, ::8, 1].astype(np.int16)
+        if self._lit_at is None or (coarse > DARK).mean() >= LIT_SHARE:
+            self._lit_at = moment
+        if self._still is None or self._still.shape != coarse.shape or np.abs(coarse - self._still).max() > NOISE:
+            self._still, self._still_since = coarse, moment
+        before, self.view = self.view, self._judged(moment, self._lit_at)
+        return self.view is not before
+
+    def _judged(self, moment: float, lit_at: float) -> View:
+        if moment - lit_at >= DARK_S:
+            return View.DARK
+        return View.FROZEN if moment - self._still_since >= FROZEN_S else View.CLEAR
