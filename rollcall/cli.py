@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -72,10 +73,19 @@ def up(
     sources = [str(s) for s in (video, camera, rtsp) if s is not None]
     if len(sources) > 1:
         raise click.UsageError("--video, --camera and --rtsp are one camera's source: give one of them.")
+    if rtsp is not None:
+        _hide(rtsp)
     settings = {"CAMERA": name}
     settings |= {"VIDEO_SOURCE": sources[0]} if sources else {}
     settings |= {"VIDEO_LOOP": "loop"} if loop else {}
     run(Place(data=data.resolve(), port=port, stream_port=stream_port), settings, console)
+
+
+def _hide(rtsp: str) -> None:
+    """Start over with the URL in the environment: it may hold a password, and everybody on this machine may read a
+    process's arguments."""
+    words = [word for word in sys.orig_argv[1:] if word not in ("--rtsp", rtsp, f"--rtsp={rtsp}")]
+    os.execve(sys.executable, [sys.executable, *words], {**os.environ, "VIDEO_SOURCE": rtsp})
 
 
 @cli.command()

@@ -66,6 +66,26 @@ def test_a_port_that_is_taken_is_said_with_its_remedy(tmp_path: Path) -> None:
     assert "--port" in output
 
 
+@pytest.mark.parametrize(
+    "given", [("--rtsp", "rtsp://u:s3cret@127.0.0.1:1/"), ("--rtsp=rtsp://u:s3cret@127.0.0.1:1/",)]
+)
+def test_a_cameras_password_is_in_no_process_s_arguments_nor_output(tmp_path: Path, given: tuple[str, ...]) -> None:
+    running = up(*given, "--data", tmp_path, "--port", free_port(), "--stream-port", 0)
+    log = tmp_path / "logs" / "edge.log"
+    deadline = time.monotonic() + 60
+    while not (log.is_file() and "camera_lost" in log.read_text()):
+        assert time.monotonic() < deadline
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    arguments = [Path(f"/proc/{pid}/cmdline").read_text() for pid in (running.pid, *children(running.pid))]
+    running.send_signal(signal.SIGINT)
+    output, _ = running.communicate(timeout=30)
+    assert len(arguments) == 4
+    said = "".join([output, *arguments, *(path.read_text() for path in log.parent.iterdir())])
+    assert "rtsp://127.0.0.1:1/" in said
+    assert "s3cret" not in said
+
+
 @pytest.mark.parametrize("arguments", [("--camera", "0", "--rtsp", "rtsp://h/"), ("--video", "/nowhere.mp4")])
 def test_what_cannot_be_meant_is_a_usage_error(arguments: tuple[str, ...]) -> None:
     running = up(*arguments)
