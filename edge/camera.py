@@ -33,10 +33,15 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 # RTSP over UDP gives broken pictures where a packet is lost. Without guessing the frames a second, which nobody needs,
 # an RTSP stream is open a second sooner.
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fpsprobesize;0")
+# Seconds: a USB camera that sends nothing is noticed as soon as any other.
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 STALL_S = 3.0
 """A network camera that sends no picture for so long is lost, although its connection stands."""
+
+STEADY_S = 10.0
+"""A camera that comes back and is lost again sooner is opened again with growing waits, as one that does not."""
 
 OPEN_S = 3.0
 """A network camera that is not open after so long is tried again, with twice the patience."""
@@ -173,6 +178,8 @@ class Camera:
             if attempt.hangs():
                 self._hung.append(attempt)
                 return "it hangs"
+        if attempt.active - attempt.began >= STEADY_S:
+            self._backoff.reset()
         if attempt.played:
             return "it sends nothing" if time.monotonic() - attempt.active >= STALL_S else "it stopped"
         if time.monotonic() - attempt.began >= self._patience_s:
@@ -272,7 +279,6 @@ class Camera:
 
     def _found(self, captured: _Captured) -> None:
         self.up = True
-        self._backoff.reset()
         self._patience_s = OPEN_S
         log.info("camera %s: %s is %d x %d", self.name, self.shown, *captured.size)
         if self._lost:

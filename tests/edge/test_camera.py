@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -260,7 +262,10 @@ def test_a_call_that_never_returns_costs_the_camera_nothing_but_time(
     monkeypatch.setattr("edge.camera.HUNG_S", 0.1)
     camera = Camera("door", network_camera.url)
     # Once it is open, it does not hang.
-    monkeypatch.setattr(camera._backoff, "reset", lambda: monkeypatch.setattr("edge.camera.HUNG_S", 20.0))
+    found = camera._found
+    monkeypatch.setattr(
+        camera, "_found", lambda captured: (monkeypatch.setattr("edge.camera.HUNG_S", 20.0), found(captured))
+    )
     running(camera)
     lost, back = next_notice(camera), next_notice(camera)
     assert (lost.change, lost.reason, back.change) == (Change.LOST, "it hangs", Change.BACK)
@@ -334,3 +339,57 @@ def test_a_dark_picture_and_a_frozen_one_are_noticed_and_a_frozen_one_is_not_giv
     network_camera.plug()
     assert next_notice(camera).change is Change.BACK
     assert next_notice(camera).change is Change.DARK, "what is still so is said again"
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_garbage_from_the_first_byte_on_is_a_camera_that_cannot_be_opened(
+    scheme: str, running: Run, until: Callable[..., None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    chance = random.Random(8)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+    answered = 0
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            nonlocal answered
+            with suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    with client, suppress(OSError):
+                        client.recv(1000)
+                        picture = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 2000\r\n\r\n\xff\xd8\xff\xe0"
+                        client.sendall(answer + b"".join(picture + chance.randbytes(2000) for _ in range(50)))
+                    answered += 1
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        camera = running(Camera("door", f"{scheme}://127.0.0.1:{server.getsockname()[1]}/live"))
+        notice = next_notice(camera)
+        assert (notice.change, notice.reason) == (Change.LOST, "it cannot be opened")
+        until(lambda: answered >= 3)
+        camera.stop()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_camera_that_comes_and_goes_is_not_opened_ever_so_often(
+    network_camera: NetworkCamera, running: Run, until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera("door", network_camera.url)
+    resets: list[None] = []
+    monkeypatch.setattr(camera._backoff, "wait_s", lambda: 0.01)
+    monkeypatch.setattr(camera._backoff, "reset", lambda: resets.append(None))
+    running(camera)
+
+    def come_and_go() -> None:
+        until(lambda: camera.up)
+        network_camera.unplug()
+        until(lambda: not camera.up)
+        network_camera.plug()
+
+    come_and_go()
+    assert resets == []
+    monkeypatch.setattr("edge.camera.STEADY_S", 0.0)
+    come_and_go()
+    until(lambda: resets)
