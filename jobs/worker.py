@@ -68,12 +68,13 @@ IDLE_MS = 250
 
 
 class Job(NamedTuple):
-    """An actor: what it does with a row, which rows are due for it, and how long it may take."""
+    """An actor: what it does with a row, which rows are due for it, how long it may take, and whether nobody waits."""
 
     name: str
     run: Callable[[str], None]
     due: Due
     limit_ms: int
+    calm: bool = False
 
 
 class Worker:
@@ -87,7 +88,8 @@ class Worker:
         jobs = _jobs(config, self._database, engines, engines.load(self._model))
         self._pools = [Pool(config.broker_url, *queue) for queue in jobs]
         sends: dict[Due, Send] = {due: send for pool in self._pools for due, send in pool.sends.items()}
-        self._sweeper = Sweeper(self._database, sends, utcnow)
+        calm = {job.due for _, _, declared in jobs for job in declared if job.calm}
+        self._sweeper = Sweeper(self._database, sends, utcnow, calm)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, or galleries go by another engine; then finish what is under way."""
@@ -161,17 +163,20 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
 
         return checked
 
+    def discard(blob: str) -> None:
+        discards.carry_out(database, blobs, [blob])
+
     housekeeping = [
         Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
         Job("admit", current(admitting.run), imports.admissible, IMPORT_LIMIT_MS),
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
         Job("plan_reencoding", reencoding.plan, reencodings.unplanned, ENCODE_LIMIT_MS),
-        Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS),
-        Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS),
-        Job("discard", lambda blob: discards.carry_out(database, blobs, [blob]), discards.due, ENCODE_LIMIT_MS),
-        Job("forget_deliveries", Forgetting(database, utcnow).run, deliveries.old, IMPORT_LIMIT_MS),
-        Job("compact", compacting.run, galleries.compactable, RETAIN_LIMIT_MS),
-        Job("scrub", scrubbing.run, scrub.due, IMPORT_LIMIT_MS),
+        Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS, calm=True),
+        Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS, calm=True),
+        Job("discard", discard, discards.due, ENCODE_LIMIT_MS, calm=True),
+        Job("forget_deliveries", Forgetting(database, utcnow).run, deliveries.old, IMPORT_LIMIT_MS, calm=True),
+        Job("compact", compacting.run, galleries.compactable, RETAIN_LIMIT_MS, calm=True),
+        Job("scrub", scrubbing.run, scrub.due, IMPORT_LIMIT_MS, calm=True),
     ]
     encode = [
         Job("enroll", current(encoding.run), enrollments.due, ENCODE_LIMIT_MS),

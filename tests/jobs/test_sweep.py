@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from control_plane.store import enrollments, galleries
 from control_plane.store.db import Database
-from jobs.sweep import NUDGE_AGAIN, Sweeper
+from jobs.sweep import CALM_EVERY, NUDGE_AGAIN, Sweeper
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,6 +44,16 @@ def test_a_row_that_somebody_holds_is_left_alone_until_the_lease_runs_out(sqlite
         enrollments.claim(connection, row, "one", NOW)
     assert sweeper.sweep() == 0
     clock.now += enrollments.LEASE
+    assert sweeper.sweep() == 1
+
+
+def test_what_nobody_waits_for_is_asked_every_so_often(sqlite: Database) -> None:
+    clock, sent = Clock(), []
+    sweeper = Sweeper(sqlite, {enrollments.due: sent.append}, clock, calm={enrollments.due})
+    assert sweeper.sweep() == 0
+    submit(sqlite)
+    assert sweeper.sweep() == 0
+    clock.now += CALM_EVERY
     assert sweeper.sweep() == 1
 
 
