@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from control_plane.store import galleries
-from control_plane.store.db import new_id
+from control_plane.store.db import insert_rows, new_id
 from control_plane.store.identities import survivor
 from control_plane.store.tables import encodings, gallery_members, identities, photos
 from faces.gallery import EncodingRow, IdentityRow, row_hash
@@ -138,5 +138,4 @@ def _insert(connection: sa.Connection, people: Sequence[NewPerson], taken: Seque
         (photos, photo_rows),
         (encodings, encoding_rows),
     ):
-        if rows:
-            connection.execute(table.insert(), rows)
+        insert_rows(connection, table, rows)

@@ -73,7 +73,7 @@ class Database:
         """Raises Unavailable where the database does not answer, and Conflict where two requests met in a key."""
         try:
             yield
-        except sa.exc.IntegrityError as error:
+        except (sa.exc.IntegrityError, psycopg.IntegrityError) as error:
             raise Conflict("another request has just stored something that this one contradicts") from error
         except (sa.exc.OperationalError, psycopg.OperationalError) as error:
             reason = str(getattr(error, "orig", error)).partition("\n")[0]

@@ -10,6 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from control_plane.store import thresholds
+from control_plane.store.db import insert_rows
 from control_plane.store.tables import (
     encodings,
     galleries,
@@ -259,7 +260,7 @@ def record(connection: sa.Connection, gallery_id: str, changes: Sequence[Change]
         latest[change.key] = row
     if rows:
         _supersede(connection, gallery_id, {Key(r["row_kind"], r["row_id"]): r["revision"] for r in reversed(rows)})
-        connection.execute(gallery_changes.insert(), rows)
+        insert_rows(connection, gallery_changes, rows)
     connection.execute(galleries.update().where(galleries.c.id == gallery_id).values(revision=revision, checksum=total))
     return Position(revision, total)
 
@@ -430,8 +431,25 @@ def _supersede(connection: sa.Connection, gallery_id: str, by: Mapping[Key, int]
         & (gallery_changes.c.row_id == sa.bindparam("id_"))
     )
     void = gallery_changes.update().where(same_row & gallery_changes.c.superseded_by.is_(None))
-    superseded = [{"kind": of.kind, "id_": of.id, "by": revision} for of, revision in by.items()]
-    connection.execute(void.values(superseded_by=sa.bindparam("by")), superseded)
+    logged = _logged(connection, gallery_id, list(by))
+    superseded = [{"kind": of.kind, "id_": of.id, "by": revision} for of, revision in by.items() if of in logged]
+    if superseded:
+        connection.execute(void.values(superseded_by=sa.bindparam("by")), superseded)
+
+
+def _logged(connection: sa.Connection, gallery_id: str, keys: Sequence[Key]) -> set[Key]:
+    """Those of these rows that the log tells of: new ones, which most are, it does not."""
+    found: set[Key] = set()
+    query = sa.select(gallery_changes.c.row_kind, gallery_changes.c.row_id)
+    for start in range(0, len(keys), 500):
+        some = keys[start : start + 500]
+        theirs = (
+            (gallery_changes.c.gallery_id == gallery_id)
+            & gallery_changes.c.row_kind.in_(sorted({of.kind for of in some}))
+            & gallery_changes.c.row_id.in_([of.id for of in some])
+        )
+        found.update(Key(r.row_kind, r.row_id) for r in connection.execute(query.where(theirs)))
+    return found
 
 
 def _between(gallery_id: str, after: int, upto: int) -> sa.ColumnElement[bool]:

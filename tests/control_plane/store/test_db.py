@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from control_plane.store import db
-from control_plane.store.db import Database, Unavailable, UtcDateTime, new_id
+from control_plane.store.db import Database, Unavailable, UtcDateTime, insert_rows, new_id
 from control_plane.store.tables import counters
-from faces.errors import SettingError
+from faces.errors import Conflict, SettingError
 
 
 def test_concurrent_read_modify_write_loses_nothing(database: Database) -> None:
@@ -106,3 +106,11 @@ def test_a_write_gets_in_soon_after_the_one_before_and_gives_up_in_the_end(
     monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 50)
     with sqlite.write(), pytest.raises(Unavailable), sqlite.write():
         pass
+
+
+def test_rows_inserted_in_bulk_that_meet_others_in_a_key_are_a_conflict(database: Database) -> None:
+    rows = [{"name": "twice", "value": 1}]
+    with database.write() as connection:
+        insert_rows(connection, counters, rows)
+    with pytest.raises(Conflict), database.write() as connection:
+        insert_rows(connection, counters, rows)
