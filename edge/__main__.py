@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import signal
@@ -10,25 +11,28 @@ import sqlite3
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from edge import VERSION
-from edge.camera import Camera, Change, Notice
-from edge.config import Config
+from edge import VERSION, parts
+from edge.camera import Change, Notice
+from edge.cameras import Cameras, Lens
+from edge.config import CameraConfig, Config
 from edge.decide import Held, Thresholds
 from edge.frames import Frame, Sight
 from edge.gate import Gate
 from edge.journal import line
 from edge.lease import DAY_S, Lease
 from edge.link import Link, link_url
+from edge.parts import Part
 from edge.plane import ControlPlane, edge_id, headers
 from edge.preview import Preview
 from edge.recognize import Policy, Recognizer
+from edge.reload import Reloader
 from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
 from edge.spool import Bounds, Spool
@@ -39,7 +43,7 @@ from faces.encoding import SFACE
 from faces.engine import Engine
 from faces.errors import RollcallError, SettingError
 from faces.events import Event, EventKind, Status, uuid7
-from faces.wire import CameraStatus, Hello, Hint, LinkStatus
+from faces.wire import Hello, Hint, LinkStatus
 
 log = logging.getLogger("edge")
 
@@ -49,20 +53,6 @@ FIRST_SYNC_S = 10.0
 DRAIN_S = 30.0
 """At a file's end its events have so long to be delivered."""
 
-FPS_OVER_S = 5.0
-"""What the frames a second are counted over."""
-
-STOP_S = 10.0
-"""What a part has to end by itself."""
-
-
-class Part(Protocol):
-    """What runs on a thread of its own until stopped."""
-
-    def run(self) -> None: ...
-
-    def stop(self) -> None: ...
-
 
 class Viewer(Protocol):
     """What shows sights; it never makes anybody wait."""
@@ -70,29 +60,24 @@ class Viewer(Protocol):
     def offer(self, sight: Sight) -> None: ...
 
 
-class Running(NamedTuple):
-    part: Part
-    thread: threading.Thread
-
-
 class Edge:
-    """One camera's edge, built from its settings."""
+    """An edge, built from its settings."""
 
     def __init__(self, config: Config, engine: Engine) -> None:
         _make(config.data_dir)
         self._config = config
         self._stopping = threading.Event()
-        self._camera = Camera(config.camera, config.video_source, config.video_pace, config.video_loop)
         self._replica = Replica(config.data_dir / "galleries.db", engine.model)
         self._lease = Lease(config.lease_days, self._replica.spent(), elapsed_s(), time.time())
         self._lease.limit(self._replica.lease_days())
         if self._replica.model != engine.model:
             engine = _engine(config, self._replica.model)
-        self._recognizers = {engine.model: Recognizer(engine, config.camera, _policy(config, engine), os.urandom)}
-        self._model = engine.model
-        self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=config.camera, elapsed=elapsed_s)
+        self._engines = {engine.model: engine}
+        self._cameras = Cameras(self, self._lens, config.cameras_at_once or _cores())
+        self._cameras.change(config.cameras)
+        first = config.cameras[0].name
+        self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=first, elapsed=elapsed_s)
         self._admitting = True
-        self._looked: deque[float] = deque(maxlen=1000)
         key = edge_id(config.data_dir / "edge-id")
         self._poster = Repeater(
             "delivery of events",
@@ -102,7 +87,7 @@ class Edge:
         self._syncer = Syncer(
             ControlPlane(config.control_plane_url, key),
             self._replica,
-            _hello(config, engine),
+            _hello(config, engine.name),
             self._poster.hurry,
             self._lease,
             self._spool,
@@ -121,6 +106,7 @@ class Edge:
             self._gate = Gate(config.webhook_url, config.webhook_max_age, config.webhook_secret)
         self._viewers: list[Viewer] = []
         self._parts: dict[str, Part] = {"sync": self._syncing, "delivery": self._poster, "link": self._link}
+        self._parts["cameras"] = self._cameras
         if self._gate:
             self._parts["gate"] = self._gate
         self._add_viewers()
@@ -148,14 +134,13 @@ class Edge:
         """End soon; may be called from anywhere."""
         self._stopping.set()
 
-    def run(self) -> None:
-        running = [self._start(name, part) for name, part in self._parts.items()]
-        if self._camera.is_file:
-            self._wait(self._syncer.ready, FIRST_SYNC_S)
-        log.info("camera %s: %s", self._config.camera, self._camera.shown)
-        running.append(self._start("camera", self._camera))
+    def run(self, reloader: Part | None = None) -> None:
+        """Run until stopped, or until all files have ended where EXIT_AT_END says so; with what calls `change`."""
+        if reloader:
+            self._parts["reload"] = reloader
+        running = [parts.start(name, part, self._stopping) for name, part in self._parts.items()]
         try:
-            self._watch()
+            self._wait(lambda: self._config.exit_at_end and self._cameras.ended)
             if self._config.exit_at_end:
                 self._drain()
         finally:
@@ -163,47 +148,62 @@ class Edge:
             for part, _ in running:
                 part.stop()
             for _, thread in running:
-                thread.join(STOP_S)
+                thread.join(parts.STOP_S)
             self._replica.close()
             self._spool.close()
 
-    def _start(self, name: str, part: Part) -> Running:
-        thread = threading.Thread(target=_keep_running, args=(part, name, self._stopping), name=name, daemon=True)
-        thread.start()
-        return Running(part, thread)
+    def change(self, config: Config) -> None:
+        """Watch the cameras of this configuration from now on; raises SettingError, and changes nothing then. Other
+        settings than those of cameras wait for the next start."""
+        self._cameras.change(config.cameras)
+        before, self._config = self._config, replace(self._config, cameras=config.cameras)
+        if before.cameras != config.cameras:
+            self._syncer.introduce(_hello(self._config, self._replica.model))
+            self._syncing.hurry()
+        log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
+        if waiting := _changed(self._config, config):
+            log.warning("%s: counts from the next start on", ", ".join(waiting))
 
-    def _watch(self) -> None:
-        """Take what the camera gives until told to stop, or until a file's end ends it."""
-        while not self._stopping.is_set():
-            item = self._camera.next(0.2)
-            try:
-                if isinstance(item, Frame):
-                    self._look(item)
-                elif isinstance(item, Notice) and self._noticed(item) and self._config.exit_at_end:
-                    return
-            except Exception:
-                # One bad frame is no reason to stop looking; should all be bad, the log must not fill the disk.
-                log.exception("a frame was lost")
-                self._stopping.wait(1.0)
+    def begin(self, lens: Lens) -> None:
+        """A file waits for the galleries as they are now."""
+        if lens.camera.is_file:
+            self._wait(self._syncer.ready, FIRST_SYNC_S)
 
-    def _look(self, frame: Frame) -> None:
-        galleries = self._galleries()
-        sight = self._recognizers[self._model].look(frame, galleries, admits=self._admits())
-        self._looked.append(time.monotonic())
+    def look(self, lens: Lens, frame: Frame) -> None:
+        sight = lens.recognizer.look(frame, self._galleries(lens), admits=self._admits())
         self._record(sight.events)
         for viewer in self._viewers:
             viewer.offer(sight)
 
-    def _galleries(self) -> Sequence[Held]:
+    def noticed(self, lens: Lens, notice: Notice) -> None:
+        """Take a notice of a camera."""
+        self._record(lens.recognizer.conclude())
+        if notice.change is Change.END:
+            log.info("camera %s: the file has ended", lens.config.name)
+        else:
+            kind = EventKind(f"camera_{notice.change}")
+            self._record([_camera_event(lens.config.name, kind, notice.at, notice.reason)])
+
+    def left(self, lens: Lens) -> None:
+        self._record(lens.recognizer.conclude())
+
+    def _lens(self, camera: CameraConfig, offered: Callable[[], None]) -> Lens:
+        return Lens(camera, self._recognizer(camera, self._replica.model), offered)
+
+    def _recognizer(self, camera: CameraConfig, model: str) -> Recognizer:
+        engine = self._engines[model]
+        return Recognizer(engine, camera.name, _policy(camera, engine), os.urandom)
+
+    def _galleries(self, lens: Lens) -> Sequence[Held]:
         """The galleries as the engine in use can search them. The other engine takes over as soon as it has one."""
-        held = self._replica.held
-        if self._model != self._replica.model and any(h.gallery.model == self._replica.model for h in held):
-            self._record(self._recognizers[self._model].conclude())
-            self._model = self._replica.model
-            log.info("recognising by the engine %s from now on", self._model)
-        if all(h.gallery.model == self._model for h in held):
+        held, model = self._replica.held, self._replica.model
+        if lens.recognizer.model != model and any(h.gallery.model == model for h in held):
+            self._record(lens.recognizer.conclude())
+            lens.recognizer = self._recognizer(lens.config, model)
+            log.info("camera %s: recognising by the engine %s from now on", lens.config.name, model)
+        if all(h.gallery.model == lens.recognizer.model for h in held):
             return held
-        return [h for h in held if h.gallery.model == self._model]
+        return [h for h in held if h.gallery.model == lens.recognizer.model]
 
     def _engage(self, model: str) -> Hello:
         """Make ready to recognise by another engine, while the one in use goes on."""
@@ -214,9 +214,8 @@ class Edge:
             log.warning(
                 "TH_ACCEPT=%g was set for the engine %s; it counts for %s too", config.th_accept, config.engine, model
             )
-        if model not in self._recognizers:
-            self._recognizers[model] = Recognizer(engine, config.camera, _policy(config, engine), os.urandom)
-        return _hello(config, engine)
+        self._engines[model] = engine
+        return _hello(self._config, model)
 
     def _admits(self) -> bool:
         """Whether the lease lasts; it is said once when it has expired."""
@@ -241,45 +240,31 @@ class Edge:
                 self._gate.offer(event, decided_s)
             self._poster.wake()
 
-    def _noticed(self, notice: Notice) -> bool:
-        """Take a notice of the camera; tells whether it was a file's end."""
-        self._record(self._recognizers[self._model].conclude())
-        if notice.change is Change.END:
-            log.info("camera %s: the file has ended", self._config.camera)
-            return True
-        kind = EventKind(f"camera_{notice.change}")
-        self._record([_camera_event(self._config.camera, kind, notice.at, notice.reason)])
-        return False
-
     def _drain(self) -> None:
         """Give the last events time to be delivered."""
         self._wait(lambda: not len(self._spool), DRAIN_S)
         if left := len(self._spool):
             log.warning("%d events are not delivered yet: they stay in the spool", left)
 
-    def _wait(self, condition: Callable[[], bool], timeout_s: float) -> None:
+    def _wait(self, condition: Callable[[], bool], timeout_s: float = math.inf) -> None:
         """Wait for a condition, for a while, and not when told to stop."""
         until = time.monotonic() + timeout_s
         while not condition() and time.monotonic() < until and not self._stopping.wait(0.02):
             pass
 
     def _status(self) -> LinkStatus:
-        width, height = self._camera.size
-        since = time.monotonic() - FPS_OVER_S
-        fps = sum(looked > since for looked in list(self._looked)) / FPS_OVER_S
-        camera = CameraStatus(name=self._camera.name, up=self._camera.up, fps=fps, width=width, height=height)
-        return LinkStatus(cameras=[camera], spooled=len(self._spool))
+        now = time.monotonic()
+        return LinkStatus(cameras=[lens.status(now) for lens in self._cameras.lenses], spooled=len(self._spool))
 
 
-def _keep_running(part: Part, name: str, stopping: threading.Event) -> None:
-    """Run a part; a fault nobody thought of is logged and the part started again."""
-    while True:
-        try:
-            return part.run()
-        except Exception:
-            log.exception("%s failed", name)
-        if stopping.wait(1.0):
-            return
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _changed(before: Config, now: Config) -> list[str]:
+    """The settings that differ, by name."""
+    return [field.name.upper() for field in fields(Config) if getattr(before, field.name) != getattr(now, field.name)]
 
 
 def _make(folder: Path) -> None:
@@ -293,9 +278,9 @@ def _bounds(config: Config) -> Bounds:
     return Bounds(bytes=config.spool_max_mb << 20, events=config.spool_max_events, age_s=config.spool_max_days * DAY_S)
 
 
-def _policy(config: Config, engine: Engine) -> Policy:
-    accept = engine.th_accept if config.th_accept is None else config.th_accept
-    return Policy(config.scale, config.cooldown, Thresholds(accept, config.threshold))
+def _policy(camera: CameraConfig, engine: Engine) -> Policy:
+    accept = engine.th_accept if camera.th_accept is None else camera.th_accept
+    return Policy(camera.scale, camera.cooldown, Thresholds(accept, camera.threshold))
 
 
 def _engine(config: Config, name: str) -> Engine:
@@ -304,9 +289,10 @@ def _engine(config: Config, name: str) -> Engine:
     return engines.load(name, models=config.models, threads=config.threads, detector=detector)
 
 
-def _hello(config: Config, engine: Engine) -> Hello:
+def _hello(config: Config, engine: str) -> Hello:
     name = config.edge_name or platform.node() or "edge"
-    return Hello(name=name, site=config.site, version=VERSION, engine=engine.name, cameras=[config.camera])
+    cameras = [camera.name for camera in config.cameras]
+    return Hello(name=name, site=config.site, version=VERSION, engine=engine, cameras=cameras)
 
 
 def _camera_event(camera: str, kind: EventKind, at: datetime, reason: str) -> Event:
@@ -316,8 +302,12 @@ def _camera_event(camera: str, kind: EventKind, at: datetime, reason: str) -> Ev
 def main() -> int:
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s edge: %(message)s")
     log.setLevel(logging.INFO)
+
+    def read() -> Config:
+        return Config.read(os.environ, Path(".env"))
+
     try:
-        config = Config.read(os.environ, Path(".env"))
+        config = read()
         edge = Edge(config, _engine(config, config.engine))
     except RollcallError as error:
         log.error("%s", " ".join((error.message, error.remedy)).strip())
@@ -331,7 +321,9 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, ended)
     signal.signal(signal.SIGINT, ended)
-    edge.run()
+    reloader = Reloader(config.file, read, edge.change)
+    signal.signal(signal.SIGHUP, lambda signum, frame: reloader.ask())
+    edge.run(reloader)
     return 0
 
 

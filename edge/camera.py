@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -123,10 +125,24 @@ class Camera:
 
     A camera, and a file at the pace of one, keeps only its newest frame: whoever is slow misses frames, and never gets
     an old one. A file of which every frame is wanted waits for whoever takes them.
+
+    `offered` is called whenever there is something to take; it must neither wait nor take it. `dropped` counts frames
+    that were wanted and gave way to newer ones. Whoever takes the frames may say since when they want another one:
+    `wanted_from`, by the frames' clock.
     """
 
-    def __init__(self, name: str, source: int | str, pace: Pace = Pace.REALTIME, loop: Loop = Loop.ONCE) -> None:
+    def __init__(
+        self,
+        name: str,
+        source: int | str,
+        pace: Pace = Pace.REALTIME,
+        loop: Loop = Loop.ONCE,
+        offered: Callable[[], None] = lambda: None,
+    ) -> None:
         self.name = name
+        self.dropped = 0
+        self.wanted_from = -math.inf
+        self._offered = offered
         self.shown = redact(source)
         self.is_file = isinstance(source, str) and "://" not in source
         self.up = False
@@ -190,6 +206,11 @@ class Camera:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._pending)
 
     def next(self, timeout_s: float) -> Frame | Notice | None:
         """What came next; None if nothing did within `timeout_s`."""
@@ -265,10 +286,14 @@ class Camera:
                 return
             if self.is_file and not self._realtime:
                 self._changed.wait_for(lambda: not self._pending or self._stopping.is_set())
+            elif captured.moment < self.wanted_from:
+                return
             elif self._pending and isinstance(self._pending[-1], _Captured):
                 self._pending.pop()
+                self.dropped += 1
             self._pending.append(captured)
             self._changed.notify_all()
+        self._offered()
 
     def _shows(self, captured: _Captured, outlook: Outlook) -> bool:
         """Whether the picture is to be looked at: one that is frozen is the same old picture again."""
@@ -300,3 +325,4 @@ class Camera:
         with self._changed:
             self._pending.append(Notice(change, datetime.now(UTC), reason))
             self._changed.notify_all()
+        self._offered()

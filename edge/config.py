@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
+from edge.config_file import ConfigFile, Entry
 from faces.errors import SettingError
 from faces.settings import Setting, flag, number, one_of, read, read_dotenv, text, url, whole
 from faces.signing import key_of
@@ -27,6 +29,12 @@ class Loop(StrEnum):
     LOOP = "loop"
 
 
+DEFAULT_FILE = Path("rollcall-edge.toml")
+"""Read if it is there, where EDGE_CONFIG names no other."""
+
+LONGEST_NAME = 64
+"""Of a camera, in characters."""
+
 CAMERA_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
 
@@ -40,12 +48,21 @@ def _source(value: str) -> int | str:
     return value
 
 
+def _name(value: str) -> str:
+    if len(value) > LONGEST_NAME:
+        raise ValueError(f"is longer than {LONGEST_NAME} characters")
+    return text(value)
+
+
 SETTINGS = (
+    Setting("EDGE_CONFIG", "", "TOML file of cameras and settings; empty: `rollcall-edge.toml` if there is one", Path),
     Setting("VIDEO_SOURCE", "0", "camera number, file path, or rtsp:// or http:// URL", _source),
     Setting("VIDEO_PACE", "realtime", "a file is played in `realtime`, or `every_frame` is looked at", one_of(Pace)),
     Setting("VIDEO_LOOP", "once", "a file is played `once` or in a `loop`", one_of(Loop)),
     Setting("EXIT_AT_END", "false", "end when the file has ended and its events are delivered", flag),
     Setting("SCALE", "0.5", "faces are searched on the picture reduced by this factor", number(0.05, 1)),
+    Setting("MAX_FPS", "30", "frames a second of each camera that are looked at, at most", number(1, 1000)),
+    Setting("CAMERAS_AT_ONCE", "", "cameras that are looked at at once; empty: one for each core", whole(1, 256)),
     Setting("COOLDOWN", "5", "seconds before a person who stays in the picture passes again", number(0, 86400)),
     Setting("TH_ACCEPT", "", "distance up to which a person passes; empty: the engine's own (0.45)", number(0, 2)),
     Setting("THRESHOLD", "0.6", "distance below which a rejected face is given the nearest name", number(0, 2)),
@@ -60,7 +77,7 @@ SETTINGS = (
     Setting("CONTROL_PLANE_URL", "http://127.0.0.1:5000", "where the control plane is", url("http", "https")),
     Setting("EDGE_NAME", "", "name of this edge; empty: the machine's", text),
     Setting("SITE", "", "site that this edge stands at; empty: the default site", text),
-    Setting("CAMERA", "camera", "name of the camera", text),
+    Setting("CAMERA", "camera", "name of the camera", _name),
     Setting("DATA_DIR", "./edge-data", "folder of the edge's gallery and of events not yet delivered", Path),
     Setting("SPOOL_MAX_MB", "512", "most that events not yet delivered take of the disk", whole(4, 1 << 20)),
     Setting("SPOOL_MAX_EVENTS", "1000000", "most events that are kept until delivered", whole(100, 10**9)),
@@ -73,15 +90,56 @@ SETTINGS = (
 )
 
 
+OF_A_CAMERA = {
+    "name": "CAMERA",
+    "source": "VIDEO_SOURCE",
+    "pace": "VIDEO_PACE",
+    "loop": "VIDEO_LOOP",
+    "scale": "SCALE",
+    "max_fps": "MAX_FPS",
+    "cooldown": "COOLDOWN",
+    "th_accept": "TH_ACCEPT",
+    "threshold": "THRESHOLD",
+}
+"""The keys of a `[[camera]]` in the file, and the settings that they stand for."""
+
+NEEDED = ("name", "source")
+"""Those that each of them has."""
+
+NOT_IN_FILE = ("EDGE_CONFIG", "CAMERA", "VIDEO_SOURCE")
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraConfig:
+    """One camera, and how it is looked at; each field is a key of `[[camera]]`."""
+
+    name: str
+    source: int | str = field(repr=False)
+    pace: Pace
+    loop: Loop
+    scale: float
+    max_fps: float
+    cooldown: float
+    th_accept: float | None
+    threshold: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What the edge was told; each field is the setting of the same name in capitals."""
+    """What the edge was told; each field is the setting of the same name in capitals, and `cameras` are those of the
+    file, or the one that the settings name."""
 
-    video_source: int | str
+    cameras: tuple[CameraConfig, ...]
+    edge_config: Path | None
+    video_source: int | str = field(repr=False)
     video_pace: Pace
     video_loop: Loop
     exit_at_end: bool
     scale: float
+    max_fps: float
+    cameras_at_once: int | None
     cooldown: float
     th_accept: float | None
     threshold: float
@@ -107,11 +165,53 @@ class Config:
     models: Path | None
     threads: int
 
+    @property
+    def file(self) -> Path:
+        """Where the file of cameras is, if there is one."""
+        return self.edge_config or DEFAULT_FILE
+
     @classmethod
     def read(cls, environ: Mapping[str, str], dotenv: Path | None = None) -> Config:
-        """Read the environment, and below it the `.env` file if there is one; raises SettingError."""
+        """Read the environment, below it the `.env` file, and below that the TOML file, as far as there are any; raises
+        SettingError."""
         try:
             given = read_dotenv(dotenv) if dotenv else {}
         except (OSError, UnicodeDecodeError) as error:
             raise SettingError(f"{dotenv} cannot be read: {error}") from error
-        return cls(**read(SETTINGS, environ, given))
+        named = environ.get("EDGE_CONFIG", given.get("EDGE_CONFIG", "")).strip()
+        file = ConfigFile.read(Path(named) if named else DEFAULT_FILE, must=bool(named))
+        values = read(SETTINGS, environ, {**_texts(file), **given})
+        return cls(**values, cameras=_cameras(file, values))
+
+
+def _texts(file: ConfigFile) -> dict[str, str]:
+    """The settings at the top of the file, as texts by name; each is checked here, where its place is known."""
+    allowed = {name.lower(): name for name in _BY_NAME if name not in NOT_IN_FILE}
+    for entry in file.entries:
+        _value(entry, allowed)
+    return {allowed[entry.key]: entry.text for entry in file.entries}
+
+
+def _cameras(file: ConfigFile, settings: Mapping[str, Any]) -> tuple[CameraConfig, ...]:
+    """The file's cameras, each with the settings for all where it says nothing of its own; else the settings' one."""
+    usual = {key: settings[name.lower()] for key, name in OF_A_CAMERA.items()}
+    cameras: dict[str, CameraConfig] = {}
+    for table in file.cameras:
+        own = {entry.key: _value(entry, OF_A_CAMERA) for entry in table.entries}
+        said = {entry.key for entry in table.entries if entry.text.strip()}
+        if missing := [key for key in NEEDED if key not in said]:
+            raise SettingError(f"{table.place}: the camera has no {missing[0]}", remedy="Each [[camera]] has both.")
+        camera = CameraConfig(**{**usual, **own})
+        if camera.name in cameras:
+            raise SettingError(f"{table.place}: there is a camera {camera.name} already", remedy="Name it otherwise.")
+        cameras[camera.name] = camera
+    return tuple(cameras.values()) or (CameraConfig(**usual),)
+
+
+def _value(entry: Entry, allowed: Mapping[str, str]) -> Any:
+    if entry.key not in allowed:
+        raise SettingError(f"{entry.place}: there is no {entry.key} here", remedy=f"Known: {', '.join(allowed)}.")
+    try:
+        return _BY_NAME[allowed[entry.key]].read(entry.text)
+    except SettingError as error:
+        raise SettingError(f"{entry.place}: {error.message}", remedy=error.remedy) from None

@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -81,9 +82,13 @@ class Gate:
             try:
                 return self._waiting.put_nowait(item)
             except queue.Full:
-                dropped = self._waiting.get_nowait()
-                if dropped:
-                    log.error("the gate does not keep up: event %s is not posted", dropped.event.id)
+                # Somebody else may have made room meanwhile.
+                with suppress(queue.Empty):
+                    self._drop()
+
+    def _drop(self) -> None:
+        if dropped := self._waiting.get_nowait():
+            log.error("the gate does not keep up: event %s is not posted", dropped.event.id)
 
     def _settled(self, session: requests.Session, decided: Decided) -> bool:
         """One attempt; False where another may be made."""

@@ -1,4 +1,4 @@
-"""A place for one value, where the newest wins: the writer never waits for a slow reader."""
+"""Places for values where the newest wins: the writer never waits for a slow reader."""
 
 from __future__ import annotations
 
@@ -28,3 +28,25 @@ class Latest(Generic[T]):
             if self._changed.wait_for(lambda: self._number != number, timeout_s):
                 return self._number, self._value
             return number, None
+
+
+class LatestOfEach(Generic[T]):
+    """A place for one value a key, for one reader: it gets the newest of each, in the order in which it owes them a
+    look, so that no key is ever passed over for another that changes more often."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[str, T] = {}
+
+    def put(self, key: str, value: T) -> None:
+        with self._changed:
+            # A key that waits already keeps its place.
+            self._waiting[key] = value
+            self._changed.notify_all()
+
+    def take(self, timeout_s: float) -> T | None:
+        """What waits longest; None if nothing does within `timeout_s`."""
+        with self._changed:
+            if self._changed.wait_for(lambda: self._waiting, timeout_s):
+                return self._waiting.pop(next(iter(self._waiting)))
+            return None

@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from edge.frames import Sight, live
-from edge.latest import Latest
+from edge.latest import LatestOfEach
 from edge.repeat import Backoff
 from faces import wire
 from faces.engine import images
@@ -25,7 +25,7 @@ log = logging.getLogger("edge.link")
 STATUS_EVERY_S = 5.0
 
 FRAMES_PER_S = 15
-"""Live frames sent, at most."""
+"""Live frames sent of each camera, at most."""
 
 MOST_BYTES = 1 << 20
 """The longest message taken from the control plane."""
@@ -48,6 +48,10 @@ class Leases:
 
     def valid(self, camera: str, now: float) -> bool:
         return now < self._until.get(camera, 0.0)
+
+    def count(self, now: float) -> int:
+        """How many cameras are watched."""
+        return sum(now < until for until in list(self._until.values()))
 
     def clear(self) -> None:
         self._until.clear()
@@ -74,13 +78,13 @@ class Link:
         self._backoff = Backoff(0.25, 4.0)
         self._stopping = threading.Event()
         self._leases = Leases()
-        self._sights: Latest[Sight | None] = Latest()
+        self._sights: LatestOfEach[Sight | None] = LatestOfEach()
         self._connection: ClientConnection | None = None
 
     def offer(self, sight: Sight) -> None:
         """Take what may be sent, if anybody watches that camera; never waits."""
         if self._leases.valid(sight.frame.camera, time.monotonic()):
-            self._sights.put(sight)
+            self._sights.put(sight.frame.camera, sight)
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -107,6 +111,9 @@ class Link:
             close_timeout=1,
         ) as connection:
             self._connection = connection
+            if self._stopping.is_set():
+                # `stop` came before there was a connection to close.
+                return
             self._backoff.reset()
             log.info("the link is up")
             # Hints may have been missed while there was no link.
@@ -119,7 +126,7 @@ class Link:
             finally:
                 self._connection = None
                 connection.close()
-                self._sights.put(None)
+                self._sights.put("", None)
                 sender.join()
                 log.info("the link is down")
 
@@ -136,16 +143,17 @@ class Link:
 
     def _send(self, connection: ClientConnection) -> None:
         """Send status and frames until the connection is closed."""
-        number, next_status = 0, 0.0
+        next_status = 0.0
         try:
             while True:
                 if time.monotonic() >= next_status:
                     connection.send(wire.encode_text(self._status()))
                     next_status = time.monotonic() + STATUS_EVERY_S
-                number, sight = self._sights.after(number, next_status - time.monotonic())
-                if sight:
+                sight = self._sights.take(next_status - time.monotonic())
+                now = time.monotonic()
+                if sight and self._leases.valid(sight.frame.camera, now):
                     connection.send(self._packed(sight))
-                    self._stopping.wait(1 / FRAMES_PER_S)
+                    self._stopping.wait(1 / (FRAMES_PER_S * max(1, self._leases.count(now))))
                 elif self._connection is not connection:
                     return
         except ConnectionClosed:

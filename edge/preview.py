@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import numpy as np
@@ -23,39 +27,57 @@ LINE_PX = 2
 QUIET_S = 3.0
 """A picture that does not change for so long ends."""
 
+GONE_S = 60.0
+"""A camera that has shown nothing for so long is no longer on the page."""
+
 PAGE = b"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Rollcall edge</title>
 <style>
 body { margin: 0; background: #111; color: #eee; font: 16px system-ui, sans-serif }
-figure { position: relative; display: inline-block; margin: 0 }
+main { display: flex; flex-wrap: wrap }
+figure { position: relative; margin: 0 }
 img { display: block; max-width: 100vw; max-height: 100vh }
 span { position: absolute; padding: 0 .3em; transform: translateY(-100%); white-space: nowrap }
 .PASS { background: #28be50; color: #000 } .REJECT { background: #e13c32 }
 </style>
-<figure><img src="/picture" alt="What the camera shows"></figure>
+<main></main>
 <script>
-const figure = document.querySelector("figure"), img = document.querySelector("img");
-let shown = null, since = Date.now();
-async function label() {
-  try {
-    const frame = await (await fetch("/faces")).json();
-    if (frame.captured_at !== shown) {
-      if (Date.now() - since > 4000) img.src = "/picture?" + Date.now();
-      shown = frame.captured_at;
-      since = Date.now();
-    }
-    figure.querySelectorAll("span").forEach(span => span.remove());
-    for (const face of frame.faces) {
-      const span = document.createElement("span");
-      span.className = face.status;
-      span.textContent = (face.name || "UNKNOWN") + (face.distance === null ? "" : " " + face.distance.toFixed(3));
-      span.style.left = 100 * face.box[0] / frame.width + "%";
-      span.style.top = 100 * Math.max(face.box[1], 0) / frame.height + "%";
-      figure.append(span);
-    }
-  } finally { setTimeout(label, 200) }
+const figures = new Map();
+function added(camera) {
+  const figure = document.createElement("figure"), img = document.createElement("img");
+  img.alt = "What the camera " + camera + " shows";
+  figure.append(img);
+  document.querySelector("main").append(figure);
+  figures.set(camera, { figure, img, shown: null, since: 0 });
 }
-label();
+function label(camera, frame) {
+  const { figure, img, shown, since } = figures.get(camera);
+  if (frame.captured_at !== shown) {
+    if (Date.now() - since > 4000) img.src = `/picture?camera=${encodeURIComponent(camera)}&${Date.now()}`;
+    Object.assign(figures.get(camera), { shown: frame.captured_at, since: Date.now() });
+  }
+  figure.querySelectorAll("span").forEach(span => span.remove());
+  for (const face of frame.faces) {
+    const span = document.createElement("span");
+    span.className = face.status;
+    span.textContent = (face.name || "UNKNOWN") + (face.distance === null ? "" : " " + face.distance.toFixed(3));
+    span.style.left = 100 * face.box[0] / frame.width + "%";
+    span.style.top = 100 * Math.max(face.box[1], 0) / frame.height + "%";
+    figure.append(span);
+  }
+}
+async function look() {
+  try {
+    const frames = await (await fetch("/faces")).json();
+    for (const frame of frames) {
+      if (!figures.has(frame.camera)) added(frame.camera);
+      label(frame.camera, frame);
+    }
+    const here = new Set(frames.map(frame => frame.camera));
+    for (const [camera, { figure }] of figures) if (!here.has(camera)) figures.delete(camera), figure.remove();
+  } finally { setTimeout(look, 200) }
+}
+look();
 </script>
 </html>
 """
@@ -84,9 +106,9 @@ def _outline(picture: Picture, seen: Seen) -> None:
 class Preview:
     """Serves the page on loopback. Pictures are annotated and encoded only while somebody looks."""
 
-    def __init__(self, port: int, quality: int) -> None:
-        self._sights: Latest[Sight] = Latest()
-        request = type("Request", (_Request,), {"newest": self._sights, "quality": quality})
+    def __init__(self, port: int, quality: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._shown = _Shown(clock)
+        request = type("Request", (_Request,), {"shown": self._shown, "quality": quality})
         try:
             self._server = ThreadingHTTPServer((HOST, port), request)
         except OSError as error:
@@ -98,7 +120,7 @@ class Preview:
 
     def offer(self, sight: Sight) -> None:
         """Take what is shown next; never waits."""
-        self._sights.put(sight)
+        self._shown.put(sight)
 
     def run(self) -> None:
         self._server.serve_forever(poll_interval=0.1)
@@ -108,8 +130,37 @@ class Preview:
         self._server.shutdown()
 
 
+class _Shown:
+    """The newest sight of each camera that has shown something of late."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._sights: dict[str, Latest[Sight]] = {}
+        self._at: dict[str, float] = {}
+        self._changing = threading.Lock()
+
+    def put(self, sight: Sight) -> None:
+        camera = sight.frame.camera
+        with self._changing:
+            self._at[camera] = self._clock()
+            self._sights.setdefault(camera, Latest()).put(sight)
+
+    def newest(self) -> list[Sight]:
+        """One sight a camera, by name."""
+        with self._changing:
+            for camera in [camera for camera, at in self._at.items() if self._clock() - at > GONE_S]:
+                del self._sights[camera], self._at[camera]
+            found = [latest.after(0, 0)[1] for _, latest in sorted(self._sights.items())]
+        return [sight for sight in found if sight]
+
+    def of(self, camera: str | None) -> Latest[Sight] | None:
+        """Where a camera's sights come; without a name the first camera's."""
+        with self._changing:
+            return self._sights.get(min(self._sights, default="") if camera is None else camera)
+
+
 class _Request(BaseHTTPRequestHandler):
-    newest: ClassVar[Latest[Sight]]
+    shown: ClassVar[_Shown]
     quality: ClassVar[int]
 
     def do_GET(self) -> None:
@@ -138,17 +189,16 @@ class _Request(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _faces(self) -> None:
-        _, sight = self.newest.after(0, QUIET_S)
-        if sight is None:
-            self.send_error(503)
-        else:
-            self._answer("application/json", msgspec.json.encode(live(sight)[0]))
+        self._answer("application/json", msgspec.json.encode([live(sight)[0] for sight in self.shown.newest()]))
 
     def _picture(self) -> None:
         """Motion JPEG: one picture after the other, while the camera gives any and somebody looks.
 
         The boundary is sent with the picture that it ends: a browser shows nothing before that.
         """
+        sights = self.shown.of(dict(parse_qsl(urlsplit(self.path).query)).get("camera"))
+        if sights is None:
+            return self.send_error(404)
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
@@ -156,7 +206,7 @@ class _Request(BaseHTTPRequestHandler):
         try:
             self.wfile.write(b"--frame\r\n")
             while True:
-                number, sight = self.newest.after(number, QUIET_S)
+                number, sight = sights.after(number, QUIET_S)
                 if sight is None:
                     return
                 jpeg = images.jpeg(annotated(sight)[1], self.quality)

@@ -45,6 +45,7 @@ class Recognizer:
     """One camera's recognition. `randomness` gives random bytes for the events' ids."""
 
     def __init__(self, engine: Engine, camera: str, policy: Policy, randomness: Callable[[int], bytes]) -> None:
+        self.model = engine.model
         self._engine = engine
         self._camera = camera
         self._policy = policy

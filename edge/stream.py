@@ -12,7 +12,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 from edge.frames import Sight
-from edge.latest import Latest
+from edge.latest import LatestOfEach
 from edge.repeat import Backoff
 from faces.engine import images
 from faces.events import Status
@@ -44,18 +44,18 @@ def _face(seen: Seen) -> dict[str, Any]:
 
 
 class Stream:
-    """Pushes the newest sight whenever the last one has been sent."""
+    """Pushes the newest sight whenever the last one has been sent, of one camera after the other."""
 
     def __init__(self, url: str, quality: int) -> None:
         self._url = url
         self._quality = quality
         self._backoff = Backoff(0.5, 4.0)
         self._stopping = threading.Event()
-        self._sights: Latest[Sight | None] = Latest()
+        self._sights: LatestOfEach[Sight | None] = LatestOfEach()
 
     def offer(self, sight: Sight) -> None:
         """Take what is sent next; never waits."""
-        self._sights.put(sight)
+        self._sights.put(sight.frame.camera, sight)
 
     def run(self) -> None:
         while not self._stopping.is_set():
@@ -72,12 +72,11 @@ class Stream:
 
     def stop(self) -> None:
         self._stopping.set()
-        self._sights.put(None)
+        self._sights.put("", None)
 
     def _push(self, server: ClientConnection) -> None:
-        number = 0
         while not self._stopping.is_set():
-            number, sight = self._sights.after(number, 1.0)
+            sight = self._sights.take(1.0)
             if sight:
                 jpeg = images.jpeg(sight.frame.picture, self._quality)
                 server.send(msgspec.json.encode(message(sight, jpeg)).decode())

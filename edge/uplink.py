@@ -71,11 +71,15 @@ class Syncer:
         self._welcomed = welcomed
         self._plane = plane
         self._replica = replica
-        self._hello = hello
+        self._hello = self._told = hello
         self._welcome: Welcome | None = None
         self._hints: dict[str, int] = {}
         self._hinting = threading.Lock()
         self._round_due = self._verified = self._hello_due = time.monotonic()
+
+    def introduce(self, hello: Hello) -> None:
+        """Introduce the edge so from the next round on. From any thread."""
+        self._hello = hello
 
     def ready(self) -> bool:
         """Whether there was a first round; one that succeeded, where there is no gallery yet."""
@@ -157,14 +161,17 @@ class Syncer:
                 self._report(gallery.id, Invalid(told))
             raise
         self._replica.change_model(model)
-        asked = elapsed_s()
-        self._greet(self._plane.hello(self._hello), asked)
+        self._say_hello()
 
     def _followed(self) -> list[Followed]:
-        if self._welcome is None or time.monotonic() >= self._hello_due:
-            asked = elapsed_s()
-            self._greet(self._plane.hello(self._hello), asked)
+        if self._welcome is None or time.monotonic() >= self._hello_due or self._told != self._hello:
+            self._say_hello()
         return self._plane.followed()
+
+    def _say_hello(self) -> None:
+        asked, hello = elapsed_s(), self._hello
+        self._greet(self._plane.hello(hello), asked)
+        self._told = hello
 
     def _greet(self, welcome: Welcome, asked_s: float) -> None:
         if self._welcome is None:

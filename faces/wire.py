@@ -154,11 +154,14 @@ class Watch(msgspec.Struct, frozen=True, tag="watch"):
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one camera is. `dropped`: frames that the edge was too slow for, since it began to watch."""
+
     name: str
     up: bool
     fps: float
     width: int = 0
     height: int = 0
+    dropped: int = 0
 
 
 class LinkStatus(msgspec.Struct, frozen=True, tag="status"):

@@ -62,8 +62,10 @@ def start_centre(supervisor: Supervisor, place: Place) -> None:
 
 
 def start_edge(supervisor: Supervisor, place: Place, settings: Mapping[str, str], *, restart: bool = True) -> None:
-    """Start the edge on one camera; `settings` are the edge's own, by name."""
+    """Start the edge; `settings` are its own, by name. Where they name a camera, it is that one and no file's."""
     environment = {"DATA_DIR": str(place.data / "edge"), "CONTROL_PLANE_URL": place.url, **settings}
+    if "VIDEO_SOURCE" in settings:
+        environment.setdefault("EDGE_CONFIG", os.devnull)
     supervisor.start(Process("edge", "edge", environment, restart))
 
 

@@ -23,10 +23,10 @@ NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 STATUS = LinkStatus(cameras=[CameraStatus(name="door", up=True, fps=25.0, width=640, height=360)], spooled=3)
 
 
-def sight(number: int) -> Sight:
+def sight(number: int, camera: str = "door") -> Sight:
     picture = np.full((360, 640, 3), number % 256, np.uint8)
     seen = Seen(box=(1, 2, 30, 40), status=Status.PASS, name="Ada", track=number)
-    return Sight(Frame("door", number, NOON, number / 30, picture), (seen,), ())
+    return Sight(Frame(camera, number, NOON, number / 30, picture), (seen,), ())
 
 
 class ControlPlaneSide:
@@ -161,9 +161,10 @@ def test_frames_are_sent_only_while_somebody_watches(
     assert 1 not in side.frames()
     side.send(Watch("door", 0.0))
     until(lambda: not link._leases.valid("door", time.monotonic()))
-    taken, _ = link._sights.after(0, 0)
     link.offer(sight(1))
-    assert link._sights.after(0, 0)[0] == taken
+    waiting = link._sights.take(0.1)
+    assert waiting is None or waiting.frame.number != 1
+    assert 1 not in side.frames()
 
 
 def test_a_live_frame_is_what_was_seen(side: ControlPlaneSide, link: Link, until: Callable[..., None]) -> None:
@@ -193,6 +194,23 @@ def test_the_newest_frame_wins_and_the_rate_is_bounded(
     frames: list[Any] = side.frames()
     assert frames == sorted(frames)
     assert len(frames) <= 0.5 * 15 + 3
+
+
+def test_every_camera_that_is_watched_is_sent(side: ControlPlaneSide, link: Link, until: Callable[..., None]) -> None:
+    until(lambda: side.messages)
+    for camera in ("door", "gate"):
+        side.send(Watch(camera, 10.0))
+    until(lambda: link._leases.count(time.monotonic()) == 2)
+
+    def offer() -> bool:
+        # The door offers ten times as many.
+        for number in range(10):
+            link.offer(sight(number))
+        link.offer(sight(100, "gate"))
+        return len(side.frames()) >= 12
+
+    until(offer)
+    assert side.frames().count(100) == pytest.approx(len(side.frames()) / 2, abs=1)
 
 
 def test_a_message_that_is_not_understood_does_not_end_the_link(

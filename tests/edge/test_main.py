@@ -137,7 +137,7 @@ def test_all_that_may_happen_to_a_camera_is_an_event(plane: Any, engine: Engine,
     edge = Edge(settings(plane, tmp_path, data / "video" / "signer-2.mkv"), engine)
     happened = [change for change in Change if change is not Change.END]
     for change in happened:
-        edge._noticed(Notice(change, datetime.now(UTC), "because"))
+        edge.noticed(edge._cameras.lenses[0], Notice(change, datetime.now(UTC), "because"))
     edge.run()
     events = [event for event in plane.events.values() if event.kind not in (EventKind.DECISION, EventKind.SIGHTING)]
     assert [str(event.kind) for event in events] == [f"camera_{change}" for change in happened]
@@ -179,3 +179,36 @@ def test_it_ends_when_told_to(plane: Any, data: Path, tmp_path: Path) -> None:
     assert "Traceback" not in rest
     assert (tmp_path / "edge-data" / "edge-id").is_file()
     assert (tmp_path / "edge-data").stat().st_mode & 0o077 == 0, "templates are for nobody else's eyes"
+
+
+def test_cameras_are_added_and_removed_while_it_runs(
+    plane: Any, engine: Engine, data: Path, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    def cameras(**sources: str) -> str:
+        return "".join(
+            f'[[camera]]\nname = "{name}"\nsource = "{data / "video" / source}"\nloop = "loop"\n'
+            for name, source in sources.items()
+        )
+
+    def told() -> list[str]:
+        return plane.hellos[-1][1].cameras if plane.hellos else []
+
+    file = tmp_path / "rollcall-edge.toml"
+    file.write_text(cameras(stage="stage.mp4"))
+    process = start(tmp_path, CONTROL_PLANE_URL=plane.url)
+    try:
+        until(lambda: {event.camera for event in plane.events.values()} == {"stage"}, 30)
+        assert told() == ["stage"]
+        file.write_text(cameras(stage="stage.mp4", signer="signer-1.mkv"))
+        until(lambda: told() == ["stage", "signer"])
+        until(lambda: {event.camera for event in plane.events.values()} == {"stage", "signer"}, 30)
+        file.write_text("[[camera]]\n" + cameras(stage="stage.mp4"))
+        process.send_signal(signal.SIGHUP)
+        file.write_text(cameras(signer="signer-1.mkv"))
+        until(lambda: told() == ["signer"])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in said
+    assert "camera stage is no longer watched" in said

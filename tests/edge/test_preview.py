@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from edge.frames import Frame, Sight
-from edge.preview import Preview, annotated
+from edge.preview import GONE_S, Preview, annotated
 from faces.engine import images
 from faces.errors import SettingError
 from faces.events import Status
@@ -20,8 +20,8 @@ from faces.wire import Seen
 NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
 
-def sight(*seen: Seen, value: int = 100) -> Sight:
-    return Sight(Frame("door", 1, NOON, 0.0, np.full((120, 160, 3), value, np.uint8)), seen, ())
+def sight(*seen: Seen, value: int = 100, camera: str = "door") -> Sight:
+    return Sight(Frame(camera, 1, NOON, 0.0, np.full((120, 160, 3), value, np.uint8)), seen, ())
 
 
 ADA = Seen(box=(20, 30, 60, 80), status=Status.PASS, name="<b>Ada</b>", distance=0.3)
@@ -29,10 +29,15 @@ STRANGER = Seen(box=(100, -10, 400, 60), status=Status.REJECT)
 
 
 @pytest.fixture
-def preview() -> Iterator[Preview]:
+def clock() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def preview(clock: list[float]) -> Iterator[Preview]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    preview = Preview(port, 90)
+    preview = Preview(port, 90, lambda: clock[0])
     thread = threading.Thread(target=preview.run)
     thread.start()
     yield preview
@@ -53,16 +58,34 @@ def test_the_page_shows_picture_and_names(preview: Preview) -> None:
     preview.offer(sight(ADA))
     page = requests.get(preview.url, timeout=5)
     assert page.status_code == 200
-    assert 'src="/picture"' in page.text
-    (face,) = requests.get(preview.url + "faces", timeout=5).json()["faces"]
+    assert "/picture?camera=" in page.text
+    ((face,),) = [frame["faces"] for frame in requests.get(preview.url + "faces", timeout=5).json()]
     assert (face["name"], face["status"], face["box"]) == ("<b>Ada</b>", "PASS", [20, 30, 60, 80])
     assert "textContent" in page.text, "a name is never taken for HTML"
 
 
+def test_every_camera_is_shown_as_long_as_it_shows_something(clock: list[float], preview: Preview) -> None:
+    def cameras() -> list[str]:
+        return [frame["camera"] for frame in requests.get(preview.url + "faces", timeout=5).json()]
+
+    preview.offer(sight(value=50))
+    preview.offer(sight(value=200, camera="gate & garden"))
+    assert cameras() == ["door", "gate & garden"]
+    with requests.get(preview.url + "picture?camera=gate+%26+garden&1", stream=True, timeout=5) as response:
+        assert next_jpeg(response.iter_content(1))[60, 80].tolist() == pytest.approx([200] * 3, abs=3)
+    assert requests.get(preview.url + "picture?camera=none", timeout=5).status_code == 404
+    clock[0] += GONE_S
+    preview.offer(sight(value=50))
+    clock[0] += 1
+    assert cameras() == ["door"]
+
+
 def test_the_picture_moves(preview: Preview) -> None:
+    preview.offer(sight(value=0))
     with requests.get(preview.url + "picture", stream=True, timeout=5) as response:
         assert response.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
         content = response.iter_content(1)
+        assert next_jpeg(content).mean() < 3
         for value in (50, 200):
             preview.offer(sight(value=value))
             assert next_jpeg(content)[60, 80].tolist() == pytest.approx([value] * 3, abs=3)

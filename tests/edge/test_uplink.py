@@ -562,3 +562,14 @@ def again(syncer: Syncer) -> None:
     """A whole round, whatever the time."""
     syncer._round_due = 0.0
     syncer.step()
+
+
+def test_an_edge_whose_cameras_change_introduces_itself_anew(plane: Any, syncer: Syncer) -> None:
+    syncer.step()
+    asked = len(plane.hellos)
+    syncer.step()
+    assert len(plane.hellos) == asked
+    changed = msgspec.structs.replace(HELLO, cameras=["door", "gate"])
+    syncer.introduce(changed)
+    syncer.step()
+    assert [hello for _, hello in plane.hellos[asked:]] == [changed]

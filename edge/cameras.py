@@ -1,0 +1,228 @@
+"""The cameras of one edge: which are watched, and whose turn it is to be looked at."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from edge import parts
+from edge.camera import Camera, Change, Notice
+from edge.config import CameraConfig
+from edge.frames import Frame
+from edge.recognize import Recognizer
+from faces.wire import CameraStatus
+
+log = logging.getLogger("edge.cameras")
+
+FPS_OVER_S = 5.0
+"""What the frames a second are counted over."""
+
+REST_S = 1.0
+"""A camera whose frame could not be looked at waits so long: should all be bad, the log must not fill the disk."""
+
+WAKE_S = 0.2
+"""Nobody sleeps for longer, so that a camera that has rested is noticed."""
+
+EARLY = 0.5
+"""A frame may come before its time by this share of the time between two: cameras are not punctual."""
+
+
+class Lens:
+    """One camera as it is watched: what captures, what recognises, and how they fare. One thread at a time looks
+    through it.
+
+    `turn` is when it was last looked at, `rests_until` how long it is left alone (seconds of a clock that never
+    steps). `ended`: it is a file, and that is over.
+    """
+
+    def __init__(self, config: CameraConfig, recognizer: Recognizer, offered: Callable[[], None]) -> None:
+        self.config = config
+        self.recognizer = recognizer
+        self.camera = Camera(config.name, config.source, config.pace, config.loop, offered)
+        self.turn = self.rests_until = -math.inf
+        self.busy = self.leaving = self.ended = False
+        self._interval = 1 / config.max_fps
+        self._looked: deque[float] = deque(maxlen=math.ceil(config.max_fps * FPS_OVER_S) + 1)
+
+    def ready(self, now: float) -> bool:
+        """Whether there is something to do for whoever is free."""
+        return not self.busy and (self.leaving or (self.camera.waiting and now >= self.rests_until))
+
+    def took(self, frame: Frame, now: float) -> None:
+        """Note that a frame is looked at, and when the next one is wanted."""
+        self._looked.append(now)
+        usual = self.camera.wanted_from + self._interval
+        self.camera.wanted_from = max(usual, frame.moment + EARLY * self._interval)
+
+    def status(self, now: float) -> CameraStatus:
+        """How the camera fares, for the control plane."""
+        since = now - FPS_OVER_S
+        fps = sum(looked > since for looked in list(self._looked)) / FPS_OVER_S
+        width, height = self.camera.size
+        dropped = self.camera.dropped
+        return CameraStatus(
+            name=self.config.name, up=self.camera.up, fps=fps, width=width, height=height, dropped=dropped
+        )
+
+
+class Watcher(Protocol):
+    """What is done with what cameras give. Called by several threads at once, for each camera by one."""
+
+    def begin(self, lens: Lens) -> None:
+        """It is about to be watched; may wait."""
+
+    def look(self, lens: Lens, frame: Frame) -> None: ...
+
+    def noticed(self, lens: Lens, notice: Notice) -> None: ...
+
+    def left(self, lens: Lens) -> None:
+        """It is not watched any more."""
+
+
+def whose_turn(lenses: Iterable[Lens], now: float) -> Lens | None:
+    """Of the cameras that have something new, the one whose last turn is the longest ago. So none starves, however much
+    the others have to show; as each keeps its newest frame only, what waits is never old."""
+    return min((lens for lens in lenses if lens.ready(now)), key=lambda lens: lens.turn, default=None)
+
+
+class Cameras:
+    """Watches cameras by so many threads. A fault in one of them stops no other."""
+
+    def __init__(
+        self,
+        watcher: Watcher,
+        make: Callable[[CameraConfig, Callable[[], None]], Lens],
+        threads: int,
+    ) -> None:
+        """`make` makes the lens of a camera, given what to call when there is something to take; it raises
+        SettingError."""
+        self._watcher = watcher
+        self._make = make
+        self._threads = threads
+        self._turn = threading.Condition()
+        self._stopping = threading.Event()
+        self._running = False
+        self._lenses: list[Lens] = []
+        self._capturing: dict[str, parts.Running] = {}
+
+    @property
+    def lenses(self) -> list[Lens]:
+        """Those that are watched now."""
+        with self._turn:
+            return [lens for lens in self._lenses if not lens.leaving]
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of them are files that are over."""
+        return all(lens.ended for lens in self.lenses)
+
+    def change(self, configs: Sequence[CameraConfig]) -> None:
+        """Watch these cameras from now on. Those that stay as they are go on undisturbed; one that has changed begins
+        anew. Raises SettingError, and changes nothing then."""
+        here = self.lenses
+        new = [self._make(config, self._offered) for config in configs if config not in [lens.config for lens in here]]
+        for lens in here:
+            if lens.config not in configs:
+                self._leave(lens)
+        with self._turn:
+            self._lenses += new
+        if self._running:
+            self._capture(new)
+
+    def run(self) -> None:
+        self._running = True
+        self._capture(self.lenses)
+        others = [threading.Thread(target=self._work, name=f"looking {n}") for n in range(2, self._threads + 1)]
+        for thread in others:
+            thread.start()
+        self._work()
+        for thread in others:
+            thread.join()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for running in self._capturing.values():
+            running.part.stop()
+        with self._turn:
+            self._turn.notify_all()
+        until = time.monotonic() + parts.STOP_S
+        for running in self._capturing.values():
+            running.thread.join(max(0.0, until - time.monotonic()))
+
+    def _capture(self, lenses: Iterable[Lens]) -> None:
+        for lens in lenses:
+            name = lens.config.name
+            before = self._capturing.get(name)
+            capture = _Capture(lens, self._watcher, before.thread if before else None)
+            self._capturing[name] = parts.start(f"camera {name}", capture, self._stopping)
+
+    def _offered(self) -> None:
+        with self._turn:
+            self._turn.notify()
+
+    def _leave(self, lens: Lens) -> None:
+        log.info("camera %s is no longer watched", lens.config.name)
+        lens.camera.stop()
+        with self._turn:
+            lens.leaving = True
+            self._turn.notify()
+
+    def _work(self) -> None:
+        while (lens := self._next()) is not None:
+            try:
+                self._serve(lens)
+            except Exception:
+                log.exception("camera %s: a frame was lost", lens.config.name)
+                lens.rests_until = time.monotonic() + REST_S
+            finally:
+                with self._turn:
+                    lens.busy = False
+                    self._turn.notify()
+
+    def _next(self) -> Lens | None:
+        """Wait for a camera that has something new, and take charge of it; None when told to stop."""
+        with self._turn:
+            while not self._stopping.is_set():
+                now = time.monotonic()
+                if lens := whose_turn(self._lenses, now):
+                    lens.busy, lens.turn = True, now
+                    return lens
+                self._turn.wait(WAKE_S)
+        return None
+
+    def _serve(self, lens: Lens) -> None:
+        if lens.leaving:
+            with self._turn:
+                self._lenses.remove(lens)
+            return self._watcher.left(lens)
+        item = lens.camera.next(0)
+        if isinstance(item, Frame):
+            lens.took(item, time.monotonic())
+            self._watcher.look(lens, item)
+        elif item:
+            self._watcher.noticed(lens, item)
+            lens.ended = item.change is Change.END
+
+
+class _Capture:
+    """A lens's camera as a part; it waits for the one that bore its name before, which may hold the device."""
+
+    def __init__(self, lens: Lens, watcher: Watcher, before: threading.Thread | None) -> None:
+        self._lens = lens
+        self._watcher = watcher
+        self._before = before
+
+    def run(self) -> None:
+        if self._before:
+            self._before.join(parts.STOP_S)
+        log.info("camera %s: %s", self._lens.config.name, self._lens.camera.shown)
+        self._watcher.begin(self._lens)
+        self._lens.camera.run()
+
+    def stop(self) -> None:
+        self._lens.camera.stop()
