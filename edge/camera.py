@@ -93,6 +93,14 @@ class _Attempt:
         return not self.over.is_set() and time.monotonic() - self.active > HUNG_S
 
 
+class _Grabbed(NamedTuple):
+    """A frame's number and times."""
+
+    number: int
+    at: datetime
+    moment: float
+
+
 class _Captured(NamedTuple):
     """A frame as OpenCV gave it: BGR."""
 
@@ -259,20 +267,27 @@ class Camera:
             attempt.active = time.monotonic()
             if not self.is_file and backlog.old(attempt.active):
                 continue
+            grabbed = self._grabbed(interval)
+            # To turn a frame into a picture takes as long as to decode it: not for one that nobody wants.
+            if self._unwanted(grabbed):
+                continue
             there, bgr = capture.retrieve()
             if there:
-                self._offer(self._captured(bgr, interval), attempt)
+                self._offer(_Captured(*grabbed, bgr), attempt)
 
-    def _captured(self, bgr: npt.NDArray[np.uint8], interval: float) -> _Captured:
-        """The frame with its times: those of a file are its own, from when it began on."""
+    def _grabbed(self, interval: float) -> _Grabbed:
+        """The next frame's number and times: those of a file are its own, from when it began on, and waited for."""
         number, self._number = self._number, self._number + 1
         if not self.is_file:
-            return _Captured(number, datetime.now(UTC), time.monotonic(), bgr)
+            return _Grabbed(number, datetime.now(UTC), time.monotonic())
         began_at, began = self._began
         moment = began + number * interval
         if self._realtime:
             self._stopping.wait(max(0.0, moment - time.monotonic()))
-        return _Captured(number, began_at + timedelta(seconds=number * interval), moment, bgr)
+        return _Grabbed(number, began_at + timedelta(seconds=number * interval), moment)
+
+    def _unwanted(self, grabbed: _Grabbed) -> bool:
+        return (self._realtime or not self.is_file) and grabbed.moment < self.wanted_from
 
     def _offer(self, captured: _Captured, attempt: _Attempt) -> None:
         with self._changed:
@@ -286,8 +301,6 @@ class Camera:
                 return
             if self.is_file and not self._realtime:
                 self._changed.wait_for(lambda: not self._pending or self._stopping.is_set())
-            elif captured.moment < self.wanted_from:
-                return
             elif self._pending and isinstance(self._pending[-1], _Captured):
                 self._pending.pop()
                 self.dropped += 1

@@ -28,6 +28,9 @@ REST_S = 1.0
 WAKE_S = 0.2
 """Nobody sleeps for longer, so that a camera that has rested is noticed."""
 
+STILL_FPS = 15.0
+"""A camera whose picture is still gives no more frames a second: enough to see at once that something moves."""
+
 EARLY = 0.5
 """A frame may come before its time by this share of the time between two: cameras are not punctual."""
 
@@ -46,7 +49,7 @@ class Lens:
         self.camera = Camera(config.name, config.source, config.pace, config.loop, offered)
         self.turn = self.rests_until = -math.inf
         self.busy = self.leaving = self.ended = False
-        self._interval = 1 / config.max_fps
+        self._interval_s = 1 / config.max_fps
         self._looked: deque[float] = deque(maxlen=math.ceil(config.max_fps * FPS_OVER_S) + 1)
 
     def ready(self, now: float) -> bool:
@@ -54,10 +57,18 @@ class Lens:
         return not self.busy and (self.leaving or (self.camera.waiting and now >= self.rests_until))
 
     def took(self, frame: Frame, now: float) -> None:
-        """Note that a frame is looked at, and when the next one is wanted."""
+        """Note that a frame is looked at."""
         self._looked.append(now)
-        usual = self.camera.wanted_from + self._interval
-        self.camera.wanted_from = max(usual, frame.moment + EARLY * self._interval)
+        self._want(frame, self._interval_s)
+
+    def looked(self, frame: Frame) -> None:
+        """It has been."""
+        if self.recognizer.still:
+            self._want(frame, max(self._interval_s, 1 / STILL_FPS) - self._interval_s)
+
+    def _want(self, frame: Frame, after_s: float) -> None:
+        usual = self.camera.wanted_from + after_s
+        self.camera.wanted_from = max(usual, frame.moment + EARLY * after_s)
 
     def status(self, now: float) -> CameraStatus:
         """How the camera fares, for the control plane."""
@@ -143,16 +154,16 @@ class Cameras:
         self._work()
         for thread in others:
             thread.join()
+        until = time.monotonic() + parts.STOP_S
+        for running in list(self._capturing.values()):
+            running.thread.join(max(0.0, until - time.monotonic()))
 
     def stop(self) -> None:
         self._stopping.set()
-        for running in self._capturing.values():
+        for running in list(self._capturing.values()):
             running.part.stop()
         with self._turn:
             self._turn.notify_all()
-        until = time.monotonic() + parts.STOP_S
-        for running in self._capturing.values():
-            running.thread.join(max(0.0, until - time.monotonic()))
 
     def _capture(self, lenses: Iterable[Lens]) -> None:
         for lens in lenses:
@@ -160,6 +171,8 @@ class Cameras:
             before = self._capturing.get(name)
             capture = _Capture(lens, self._watcher, before.thread if before else None)
             self._capturing[name] = parts.start(f"camera {name}", capture, self._stopping)
+            if self._stopping.is_set():
+                capture.stop()
 
     def _offered(self) -> None:
         with self._turn:
@@ -204,6 +217,7 @@ class Cameras:
         if isinstance(item, Frame):
             lens.took(item, time.monotonic())
             self._watcher.look(lens, item)
+            lens.looked(item)
         elif item:
             self._watcher.noticed(lens, item)
             lens.ended = item.change is Change.END

@@ -24,6 +24,14 @@ CUT = 20
 """Mean difference of two pictures' values (0 to 255) that makes a cut: 27 and more in films, at most 14 by moving."""
 
 
+SAMPLES, CELL = 320, 8
+"""A picture's width in samples, and the samples on either side of a cell whose mean is watched for motion: 16 pixels of
+640, which a face worth a look fills, and over which a sensor's noise is nearly nothing."""
+
+MOVED = 6
+"""Difference of a cell's means (0 to 255) that is motion: a sensor's noise of 8, which is a lot, makes 5.7 at most."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """A picture of a camera. `captured_at` is the wall clock, UTC; `moment` the same in seconds of a clock that never
@@ -85,6 +93,38 @@ class Cuts:
         if before is None or before.shape != coarse.shape:
             return True
         return bool(np.abs(coarse - before).mean() > CUT)
+
+
+class Stillness:
+    """Tells whether anything has moved since a picture that was looked at."""
+
+    def __init__(self) -> None:
+        self._now: npt.NDArray[np.int32] | None = None
+        self._looked_at: npt.NDArray[np.int32] | None = None
+
+    def at(self, picture: Picture) -> bool:
+        """Whether this picture shows what the one that was looked at last did."""
+        now = self._now = _cells(picture)
+        before = self._looked_at
+        return (
+            before is not None
+            and before.shape == now.shape
+            and int(np.abs(now - before).max(initial=0)) <= MOVED * CELL**2
+        )
+
+    def looked(self) -> None:
+        """The picture given last has been looked at."""
+        self._looked_at = self._now
+
+
+def _cells(picture: Picture) -> npt.NDArray[np.int32]:
+    """The sum of the green samples of each cell; samples at the edges that fill none are left out."""
+    step = max(1, picture.shape[1] // SAMPLES)
+    green = picture[::step, ::step, 1]
+    rows, columns = (side // CELL for side in green.shape)
+    lines = green[: rows * CELL, : columns * CELL].reshape(rows, CELL, columns * CELL).sum(axis=1, dtype=np.int32)
+    cells: npt.NDArray[np.int32] = lines.reshape(rows, columns, CELL).sum(axis=2, dtype=np.int32)
+    return cells
 
 
 def live(sight: Sight) -> tuple[FrameHeader, Picture]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, judge, supports
-from edge.frames import Cuts, Evidence, Frame, Sight
+from edge.frames import Cuts, Evidence, Frame, Sight, Stillness
 from edge.tracks import Probe, Track, Tracker
 from faces.engine import Engine, images
 from faces.events import Event, EventKind, Status, uuid7
@@ -19,6 +19,9 @@ from faces.wire import Seen
 LOOK_S, IDLE_LOOK_S = 0.05, 0.09
 """Time from one detection to the next at least, while somebody in sight is not decided, and else. A face hardly moves
 meanwhile: of 30 frames a second every second is looked at, or every third; of 10 each."""
+
+STILL_LOOK_S = 1.0
+"""Time from one detection to the next while nothing moves, and no probe is due."""
 
 QUICK_S = 0.1
 """Time between probes of a track that is not decided: looks that differ teach more than the same look again."""
@@ -53,6 +56,9 @@ class Recognizer:
         self._tracker = Tracker(engine.model)
         self._announcer = Announcer(policy.cooldown_s)
         self._cuts = Cuts()
+        self._stillness = Stillness()
+        self.still = False
+        """Whether nothing moved in the frame taken last, nor was due: little is to be expected of the next."""
         self._looked = -math.inf
         self._galleries: Sequence[Held] = ()
         self._admits = True
@@ -61,9 +67,13 @@ class Recognizer:
         """Take the next frame, by the galleries as they are now; `admits` while the lease on them lasts."""
         cut = self._cuts.at(frame.picture)
         self._adopt(galleries, admits, frame)
+        self.still = self._stillness.at(frame.picture) and self._waits(frame.moment)
+        if self.still:
+            self._tracker.stay(frame.moment)
         if not cut and self._fresh(frame.moment):
             return Sight(frame, _all_seen(self._tracker.in_sight), ())
         self._looked = frame.moment
+        self._stillness.looked()
         faces = [
             face
             for face in self._engine.detect(frame.picture, self._policy.scale)
@@ -86,7 +96,13 @@ class Recognizer:
     def _fresh(self, moment: float) -> bool:
         """Whether the last detection may stand for this moment too."""
         undecided = any(not track.decided for track in self._tracker.in_sight)
-        return 0 <= moment - self._looked < (LOOK_S if undecided else IDLE_LOOK_S)
+        pause_s = STILL_LOOK_S if self.still else LOOK_S if undecided else IDLE_LOOK_S
+        return 0 <= moment - self._looked < pause_s
+
+    def _waits(self, moment: float) -> bool:
+        """Whether everybody is in sight who was there lately, and no probe of anybody is due."""
+        here = self._tracker.in_sight
+        return len(here) == len(self._tracker.tracks) and not any(self._due(track, moment) for track in here)
 
     def _adopt(self, galleries: Sequence[Held], admits: bool, frame: Frame) -> None:
         """Judge everybody in sight anew if the galleries, or the lease on them, have changed. Who is recognised then is

@@ -114,6 +114,11 @@ class Tracker:
         self.in_sight = [found.get(index) or self.start(face, moment) for index, face in enumerate(faces)]
         return list(self.in_sight)
 
+    def stay(self, moment: float) -> None:
+        """Nothing has moved since the last detection: who was there then is still there."""
+        for track in self.in_sight:
+            track.seen = moment
+
     def start(self, face: Face, moment: float) -> Track:
         """A new track."""
         self._last_id += 1

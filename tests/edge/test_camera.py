@@ -106,6 +106,20 @@ def test_a_file_in_real_time_gives_the_newest_frame_to_a_slow_reader(data: Path,
     assert abs(second.moment - time.monotonic()) < 0.1
 
 
+def test_a_frame_that_is_not_wanted_yet_is_not_given(data: Path, running: Run) -> None:
+    camera = running(Camera("stage", str(data / "video" / "stage.mp4")))
+    first = camera.next(10)
+    assert isinstance(first, Frame)
+    camera.wanted_from = first.moment + 0.5
+    frames = [camera.next(10), camera.next(10)]
+    while isinstance(frames[-1], Frame) and frames[-1].moment < first.moment + 0.5:
+        frames = [camera.next(10)]
+    wanted = frames[-1]
+    assert isinstance(wanted, Frame)
+    assert wanted.moment - first.moment == pytest.approx(0.5, abs=2 / FPS)
+    assert camera.dropped == 0
+
+
 def test_a_loop_goes_on_in_time_and_number(data: Path, running: Run) -> None:
     camera = running(Camera("signer", str(data / "video" / "signer-2.mkv"), Pace.EVERY_FRAME, Loop.LOOP))
     frames = [camera.next(10) for _ in range(120)]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from edge.frames import LIVE_PX, THUMBNAIL_PX, Cuts, Evidence, Frame, Sight, live, thumbnail
+from edge.frames import CELL, LIVE_PX, THUMBNAIL_PX, Cuts, Evidence, Frame, Sight, Stillness, live, thumbnail
 from faces.events import Status
 from faces.face import Box, Picture
 from faces.wire import Seen
@@ -66,3 +66,32 @@ def test_a_cut_is_noticed_and_a_small_change_is_not() -> None:
     assert not cuts.at(picture(640, 360, 110))
     assert cuts.at(picture(640, 360, 140))
     assert cuts.at(picture(320, 180, 140)), "another resolution is another scene"
+
+
+def noisy(value: float, chance: np.random.Generator, size: tuple[int, int] = (360, 640)) -> Picture:
+    return np.clip(chance.normal(value, 5, (*size, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(360, 640), (1080, 1920), (50, 70), (7, 5)])
+def test_a_sensor_s_noise_is_still_and_a_small_thing_that_comes_is_not(size: tuple[int, int]) -> None:
+    chance, stillness = np.random.default_rng(0), Stillness()
+    assert not stillness.at(noisy(120, chance, size)), "nothing has been looked at yet"
+    stillness.looked()
+    if min(size) < CELL:
+        return
+    assert all(stillness.at(noisy(120, chance, size)) for _ in range(10))
+    picture = noisy(120, chance, size)
+    side = max(24, size[1] // 20)
+    picture[11 : 11 + side, 11 : 11 + side] += 25
+    assert not stillness.at(picture)
+    assert not stillness.at(picture), "until it has been looked at"
+    stillness.looked()
+    assert stillness.at(picture)
+
+
+def test_what_changes_slowly_has_moved_in_the_end() -> None:
+    stillness, light = Stillness(), np.arange(120, 140)
+    pictures = [np.full((360, 640, 3), value, np.uint8) for value in light]
+    stillness.at(pictures[0])
+    stillness.looked()
+    assert [stillness.at(picture) for picture in pictures] == [value - 120 <= 6 for value in light]

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import cv2
@@ -253,6 +254,53 @@ def test_a_face_is_followed_with_fewer_detections_than_frames(
     sights = [recognizer.look(frame, held) for frame in stage[82:202]]
     assert 120 / 3 <= counting.detected <= 120 / 3 + 10
     assert all(MIRANDA in [seen.name for seen in sight.seen] for sight in sights[8:])
+
+
+def noisy(stage: list[Frame], number: int, picture: Picture) -> Frame:
+    """The frame of that number of a camera that shows this picture, with its sensor's noise."""
+    chance = np.random.default_rng(number)
+    noise = chance.normal(0, 3, picture.shape)
+    moment = stage[0].moment + number / 30
+    return replace(
+        stage[0],
+        number=number,
+        moment=moment,
+        captured_at=stage[0].captured_at + timedelta(seconds=number / 30),
+        picture=np.clip(picture + noise, 0, 255).astype(np.uint8),
+    )
+
+
+def test_a_still_scene_costs_one_detection_a_second_and_whoever_comes_is_found_at_once(
+    engine: Engine, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    empty = np.full_like(stage[100].picture, 90)
+    sights = [recognizer.look(noisy(stage, number, empty), held) for number in range(150)]
+    assert counting.detected <= 6, "in five seconds"
+    assert recognizer.still
+    assert not any(sight.seen for sight in sights)
+    (box,) = [face.box for face in engine.detect(stage[100].picture)[:1]]
+    somebody = empty.copy()
+    area = box.grown(1.3).clipped(640, 360)
+    somebody[area.y1 : area.y2, area.x1 : area.x2] = stage[100].picture[area.y1 : area.y2, area.x1 : area.x2]
+    assert recognizer.look(noisy(stage, 150, somebody), held).seen
+    assert not recognizer.still
+
+
+def test_somebody_who_keeps_still_is_decided_and_passes_again_as_before(
+    engine: Engine, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    frames = [noisy(stage, number, stage[100].picture) for number in range(240)]
+    sights = [recognizer.look(frame, held) for frame in frames]
+    numbers = [frame.number for frame, sight in zip(frames, sights, strict=True) for event in sight.events]
+    assert len(numbers) >= 7
+    assert np.diff(numbers).tolist() == [30] * (len(numbers) - 1), "COOLDOWN is a second"
+    assert counting.detected <= 25, "in eight seconds"
+    assert {seen.name for sight in sights[30:] for seen in sight.seen} == {MIRANDA}
+    assert {seen.track for sight in sights for seen in sight.seen} == {1}
 
 
 def test_a_cut_is_looked_at_at_once(engine: Engine, stage: list[Frame], held: tuple[Held, ...]) -> None:

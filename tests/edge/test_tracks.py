@@ -129,3 +129,12 @@ def test_the_best_look_is_the_evidence() -> None:
         track.add(Probe(vector(0), quality), evidence(x))
     assert track.evidence is not None
     assert track.evidence.box.x1 == 2
+
+
+def test_who_was_in_sight_stays_while_nothing_moves() -> None:
+    tracker = Tracker("sface")
+    here, gone = tracker.update([face(100), face(400)], 0.0)
+    tracker.update([face(100)], 0.1)
+    tracker.stay(0.1 + FORGET_S)
+    assert tracker.gone(0.1 + FORGET_S) == [gone]
+    assert tracker.in_sight == [here]
