@@ -22,9 +22,6 @@ from jobs.looking import given_up, refused
 
 log = logging.getLogger(__name__)
 
-PAGE = 20
-"""Photos a transaction, and a range of revisions: a longer one would keep everybody else from writing."""
-
 MAX_ATTEMPTS = 5
 """A photo on which so many workers broke off, admitting it alone, is refused."""
 
@@ -58,7 +55,7 @@ class Admitting:
             return
         newcomers = self._rehearsed(work) if work.dry_run else None
         # Where somebody broke off, photo by photo: so one that workers die of is found out.
-        size = 1 if work.attempts > 1 else PAGE
+        size = 1 if work.attempts > 1 else imports.PAGE
         try:
             if work.attempts > MAX_ATTEMPTS:
                 self._give_up(work, owner)

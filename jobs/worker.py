@@ -63,8 +63,11 @@ IMPORT_LIMIT_MS = 3_600_000
 RETAIN_LIMIT_MS = 3_600_000
 DELIVER_LIMIT_MS = 60_000
 STOP_MS = 10_000
-IDLE_MS = 250
-"""How long a thread waits before it asks an empty queue again: Redis is polled, and each asking costs."""
+IDLE_MS, QUICK_IDLE_MS = 1000, 250
+"""How long a thread waits before it asks an empty queue again: Redis is polled, and each asking costs. The shorter time
+is for queues behind which somebody stands and waits."""
+
+QUICK = (ENCODE, WEBHOOKS)
 
 
 class Job(NamedTuple):
@@ -202,7 +205,8 @@ class Pool:
     def __init__(self, broker_url: str | None, queue: str, threads: int, jobs: Sequence[Job]) -> None:
         self.broker = make_broker(broker_url)
         self.sends: dict[Due, Send] = {job.due: self._declare(queue, job).send for job in jobs}
-        self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=IDLE_MS)
+        idle_ms = QUICK_IDLE_MS if queue in QUICK else IDLE_MS
+        self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=idle_ms)
 
     def _declare(self, queue: str, job: Job) -> dramatiq.Actor[[str], None]:
         # No retries by the broker: what is unfinished is due again when its lease runs out.

@@ -19,6 +19,10 @@ from faces.errors import Conflict, NotFound
 
 LEASE = timedelta(seconds=15)
 
+PAGE = 32
+"""Photos that are admitted at once, in a transaction and a range of revisions: a longer one would keep everybody else
+from writing."""
+
 
 class State(StrEnum):
     """Where an import stands: `MOVES` says what may follow."""
@@ -149,12 +153,12 @@ def ending(connection: sa.Connection, now: datetime, *, limit: int = 10) -> list
 
 
 def admissible(connection: sa.Connection, now: datetime, *, limit: int = 10) -> list[str]:
-    """Running imports that nobody holds and whose next photos in order are encoded, or that have none left.
+    """Running imports that nobody holds and whose next photos in order are encoded, a page of them, or the last ones.
 
     As `id:seq` of the first such photo, so that each step has a name of its own.
     """
     planned, encoded = (import_items.first(imports.c.id, s) for s in (ItemState.PLANNED, ItemState.ENCODED))
-    ready = sa.or_(planned.is_(None), encoded < planned)
+    ready = sa.or_(planned.is_(None), planned - encoded >= PAGE)
     query = (
         sa.select(imports.c.id, encoded)
         .where((imports.c.state == State.RUNNING) & _free(now) & ready)

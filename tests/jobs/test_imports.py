@@ -148,7 +148,7 @@ def test_a_dry_run_reports_everything_and_changes_nothing(office: Any, portraits
 def test_a_dry_run_that_broke_off_comes_to_the_same_end(
     office: Any, people: dict[str, list[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.admitting.PAGE", 2)
+    monkeypatch.setattr("control_plane.store.imports.PAGE", 2)
     archive = {f"{name}/{n}.jpg": photo for name, photos in people.items() for n, photo in enumerate(photos[:2])}
     whole = office.outcomes(office.take(archive, dry_run=True).id)
     broken = office.hand_in(archive, dry_run=True)
@@ -319,7 +319,7 @@ def test_a_person_erased_during_their_import_does_not_come_back(office: Any, por
     office.planning.run(row)
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patched:
-        patched.setattr("jobs.admitting.PAGE", 1)
+        patched.setattr("control_plane.store.imports.PAGE", 1)
         office.looking.run(f"{row}:0")
         admit, office.admitting._admit = office.admitting._admit, lambda *a: admit(*a) and False
         office.admitting.run(row)
