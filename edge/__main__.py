@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, replace
 from datetime import datetime
@@ -24,6 +25,7 @@ from edge.cameras import Cameras, Lens
 from edge.config import CameraConfig, Config
 from edge.decide import Held, Thresholds
 from edge.frames import Frame, Sight
+from edge.funnel import Outcome
 from edge.gate import Gate
 from edge.journal import line
 from edge.lease import DAY_S, Lease
@@ -188,18 +190,18 @@ class Edge:
         self._record(lens.recognizer.conclude())
 
     def _lens(self, camera: CameraConfig, offered: Callable[[], None]) -> Lens:
-        return Lens(camera, self._recognizer(camera, self._replica.model), offered)
+        return Lens(camera, self._recognizer(camera, self._replica.model, Counter()), offered)
 
-    def _recognizer(self, camera: CameraConfig, model: str) -> Recognizer:
+    def _recognizer(self, camera: CameraConfig, model: str, funnel: Counter[Outcome]) -> Recognizer:
         engine = self._engines[model]
-        return Recognizer(engine, camera.name, _policy(camera, engine), os.urandom)
+        return Recognizer(engine, camera.name, _policy(camera, engine), os.urandom, funnel)
 
     def _galleries(self, lens: Lens) -> Sequence[Held]:
         """The galleries as the engine in use can search them. The other engine takes over as soon as it has one."""
         held, model = self._replica.held, self._replica.model
         if lens.recognizer.model != model and any(h.gallery.model == model for h in held):
             self._record(lens.recognizer.conclude())
-            lens.recognizer = self._recognizer(lens.config, model)
+            lens.recognizer = self._recognizer(lens.config, model, lens.recognizer.funnel)
             log.info("camera %s: recognising by the engine %s from now on", lens.config.name, model)
         if all(h.gallery.model == lens.recognizer.model for h in held):
             return held

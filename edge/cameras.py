@@ -14,6 +14,7 @@ from edge import parts
 from edge.camera import Camera, Change, Notice
 from edge.config import CameraConfig
 from edge.frames import Frame
+from edge.funnel import summed
 from edge.recognize import Recognizer
 from faces.wire import CameraStatus
 
@@ -75,9 +76,14 @@ class Lens:
         since = now - FPS_OVER_S
         fps = sum(looked > since for looked in list(self._looked)) / FPS_OVER_S
         width, height = self.camera.size
-        dropped = self.camera.dropped
         return CameraStatus(
-            name=self.config.name, up=self.camera.up, fps=fps, width=width, height=height, dropped=dropped
+            name=self.config.name,
+            up=self.camera.up,
+            fps=fps,
+            width=width,
+            height=height,
+            dropped=self.camera.dropped,
+            funnel=summed(self.recognizer.funnel),
         )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, judge, supports
 from edge.frames import Cuts, Evidence, Frame, Sight, Stillness
+from edge.funnel import Outcome, is_turned, outcome
 from edge.tracks import Probe, Track, Tracker
 from faces.engine import Engine, images
 from faces.events import Event, EventKind, Status, uuid7
@@ -45,9 +47,18 @@ class Policy:
 
 
 class Recognizer:
-    """One camera's recognition. `randomness` gives random bytes for the events' ids."""
+    """One camera's recognition. `randomness` gives random bytes for the events' ids; `funnel` counts what becomes of
+    the faces."""
 
-    def __init__(self, engine: Engine, camera: str, policy: Policy, randomness: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        camera: str,
+        policy: Policy,
+        randomness: Callable[[int], bytes],
+        funnel: Counter[Outcome] | None = None,
+    ) -> None:
+        self.funnel: Counter[Outcome] = Counter() if funnel is None else funnel
         self.model = engine.model
         self._engine = engine
         self._camera = camera
@@ -131,8 +142,9 @@ class Recognizer:
     def _probe(self, track: Track, frame: Frame, events: list[Event]) -> Track:
         """Take a probe and what follows from it; returns the track that the face belongs to then."""
         face = track.face if track.face.exact else self._engine.refine(frame.picture, track.face)
-        quality = self._quality(frame, face)
-        if face is None or quality is None:
+        quality = self._quality(frame, face) if face else Outcome.NOT_CLEAR
+        if face is None or isinstance(quality, Outcome):
+            track.weak[str(quality)] += 1
             track.next_probe = frame.moment + min(SLOW_S, QUICK_S * 2**track.failures)
             track.failures += 1
             return track
@@ -147,6 +159,7 @@ class Recognizer:
             track = self._tracker.start(track.face, frame.moment)
         evidence = Evidence.of(frame, face.box)
         track.add(Probe(encoding, quality), evidence)
+        track.weak[Outcome.TURNED] += is_turned(face)
         judgement = self._judge(track, frame)
         if judgement.kind and not supports(self._galleries, encoding, judgement, self._policy.thresholds):
             track.doubtful = True
@@ -155,16 +168,17 @@ class Recognizer:
         track.next_probe = frame.moment + _pause_s(judgement, track.taken)
         return track
 
-    def _quality(self, frame: Frame, face: Face | None) -> float | None:
-        """How good a look at a face this is: sharp, and large. None if it is worth no encoding."""
-        size = face.box.clipped(*frame.size).size if face else 0
-        if face is None or size < MIN_FACE_PX_PROBE:
-            return None
+    def _quality(self, frame: Frame, face: Face) -> float | Outcome:
+        """How good a look at a face this is: sharp, and large. Or why it is worth no encoding."""
+        size = face.box.clipped(*frame.size).size
+        if size < MIN_FACE_PX_PROBE:
+            return Outcome.TOO_SMALL
         sharpness = self._engine.sharpness(frame.picture, face)
-        return sharpness * min(1.0, size / GOOD_FACE_PX) if sharpness >= MIN_SHARPNESS_PROBE else None
+        return sharpness * min(1.0, size / GOOD_FACE_PX) if sharpness >= MIN_SHARPNESS_PROBE else Outcome.TOO_BLURRED
 
     def _end(self, track: Track) -> list[Event]:
         self._tracker.end(track)
+        self.funnel[outcome(track)] += 1
         judgement, evidence = track.standing.judgement, track.evidence
         if judgement and evidence and self._announcer.ended(track.standing, track.taken):
             return [self._event(track, judgement, evidence)]

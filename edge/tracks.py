@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -48,7 +49,8 @@ class Track:
     """One face followed. Times are in seconds of the frames' clock.
 
     `doubtful`: it may have become another person's. `failures`: looks in a row that gave no probe. `taken`: probes
-    ever taken, of which the best are kept. `evidence`: the best look so far.
+    ever taken, of which the best are kept. `weak`: looks that gave no probe, or one of a face that is turned away, by
+    reason. `evidence`: the best look so far.
     """
 
     id: int
@@ -59,6 +61,7 @@ class Track:
     next_probe: float = -math.inf
     failures: int = 0
     taken: int = 0
+    weak: Counter[str] = field(default_factory=Counter)
     probes: list[Probe] = field(default_factory=list)
     evidence: Evidence | None = None
     standing: Standing = field(default_factory=Standing)

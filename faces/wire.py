@@ -153,6 +153,27 @@ class Watch(msgspec.Struct, frozen=True, tag="watch"):
     lease_s: float
 
 
+class Funnel(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the faces that a camera followed until they were gone, since the edge began to watch it.
+
+    `recognised`: by a gallery, also one that denies. All others were not for one reason: they were `too_small`,
+    `too_blurred` or `turned` away; `not_clear`: a second look found no face; `too_brief`: gone after fewer good looks
+    than a decision needs; `no_candidate`: nobody enrolled is near; `not_near`: somebody is, but not near enough;
+    `margin`: two are about equally near; `lease_expired`: recognised, but the edge may let nobody pass.
+    """
+
+    recognised: int = 0
+    too_small: int = 0
+    too_blurred: int = 0
+    turned: int = 0
+    not_clear: int = 0
+    too_brief: int = 0
+    no_candidate: int = 0
+    not_near: int = 0
+    margin: int = 0
+    lease_expired: int = 0
+
+
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How one camera is. `dropped`: frames that the edge was too slow for, since it began to watch."""
 
@@ -162,6 +183,7 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 0
     height: int = 0
     dropped: int = 0
+    funnel: Funnel | None = None
 
 
 class LinkStatus(msgspec.Struct, frozen=True, tag="status"):

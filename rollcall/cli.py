@@ -229,6 +229,21 @@ def reencode(engine: str | None, back: bool, accept_losses: bool, clean_up: bool
         reencoding.run(url.rstrip("/"), console, engine, accept_losses=accept_losses)
 
 
+@cli.group()
+def edge() -> None:
+    """Look at edges, by the running product."""
+
+
+@edge.command()
+@click.option("--edge", "named", help="Name or id of an edge; else all.")
+@click.option("--url", default="http://127.0.0.1:5000", show_default=True, help="The running product.")
+def funnel(named: str | None, url: str) -> None:
+    """Show what became of the faces before each camera, and what most are lost by."""
+    from rollcall.funnel import run
+
+    run(url.rstrip("/"), console, named)
+
+
 def _confusion(gallery: str, engine: str, distance: float | None, data: Path, as_json: bool) -> None:
     from faces.engine import load
     from rollcall.confusion import confusion, show

@@ -16,9 +16,11 @@ from control_plane.store.galleries import stood_at
 from control_plane.store.tables import cameras, edge_positions, edges, galleries, gallery_changes, site_galleries, sites
 from faces.errors import Conflict, NotFound
 from faces.gallery import checksum_text
-from faces.wire import START, CameraStatus, Hello, Report, Welcome
+from faces.wire import START, CameraStatus, Funnel, Hello, Report, Welcome
 
 DEFAULT_SITE = "default"
+MOST_DROPPED = (1 << 63) - 1
+"""What the column holds."""
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +51,15 @@ class Camera(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     up: bool | None
     direction: Direction | None
+
+
+class WatchedCamera(Camera, frozen=True, kw_only=True):
+    """A camera, and how the edge says it fares: frames looked at a second, frames it was too slow for, and what became
+    of the faces; null: it has not said."""
+
+    fps: float | None
+    dropped: int | None
+    funnel: Funnel | None
 
 
 class PlacedCamera(Camera, frozen=True, kw_only=True):
@@ -85,7 +96,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     spooled: int | None
     clock_offset_s: float | None
     last_seen_at: datetime
-    cameras: list[Camera]
+    cameras: list[WatchedCamera]
     galleries: list[EdgePosition]
 
 
@@ -222,7 +233,7 @@ def status(connection: sa.Connection, edge_id: str, seen: list[CameraStatus], sp
     connection.execute(edges.update().where(edges.c.id == edge_id).values(spooled=spooled, last_seen_at=now))
     for camera in seen:
         mine = (cameras.c.edge_id == edge_id) & (cameras.c.name == camera.name)
-        connection.execute(cameras.update().where(mine).values(up=camera.up))
+        connection.execute(cameras.update().where(mine).values(**_told(camera)))
 
 
 def direct(connection: sa.Connection, edge_id: str, directions: Mapping[str, Direction | None]) -> None:
@@ -307,17 +318,29 @@ def _set_cameras(connection: sa.Connection, edge_id: str, names: list[str], now:
             connection.execute(cameras.insert().values(edge_id=edge_id, name=name, created_at=now))
 
 
-def _cameras(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[Camera]]:
+def _cameras(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[WatchedCamera]]:
     query = sa.select(cameras).where(cameras.c.edge_id.in_(edge_ids)).order_by(cameras.c.created_at, cameras.c.name)
-    found: dict[str, list[Camera]] = {}
+    found: dict[str, list[WatchedCamera]] = {}
     for r in connection.execute(query):
         found.setdefault(r.edge_id, []).append(_camera(r))
     return found
 
 
-def _camera(row: sa.Row[Any]) -> Camera:
-    direction = Direction(row.direction) if row.direction else None
-    return Camera(edge_id=row.edge_id, name=row.name, up=row.up, direction=direction)
+def _told(camera: CameraStatus) -> dict[str, object]:
+    funnel = None if camera.funnel is None else msgspec.to_builtins(camera.funnel)
+    return {"up": camera.up, "fps": camera.fps, "dropped": min(camera.dropped, MOST_DROPPED), "funnel": funnel}
+
+
+def _camera(row: sa.Row[Any]) -> WatchedCamera:
+    return WatchedCamera(
+        edge_id=row.edge_id,
+        name=row.name,
+        up=row.up,
+        direction=Direction(row.direction) if row.direction else None,
+        fps=row.fps,
+        dropped=row.dropped,
+        funnel=msgspec.convert(row.funnel, Funnel) if row.funnel else None,
+    )
 
 
 def _positions(connection: sa.Connection, edge_ids: list[str], now: datetime) -> dict[str, list[EdgePosition]]:

@@ -308,7 +308,8 @@ edges = Table(
     Column("last_seen_at", UtcDateTime, nullable=False),
 )
 
-# `direction`: whether it sees people who come `in` or go `out`; null: both.
+# `direction`: whether it sees people who come `in` or go `out`; null: both. `fps`, `dropped` and `funnel` as the edge
+# told them last.
 cameras = Table(
     "cameras",
     metadata,
@@ -316,6 +317,9 @@ cameras = Table(
     Column("name", Text, primary_key=True),
     Column("up", Boolean),
     Column("direction", String(3)),
+    Column("fps", Float),
+    Column("dropped", Big),
+    Column("funnel", Json),
     Column("created_at", UtcDateTime, nullable=False),
 )
 

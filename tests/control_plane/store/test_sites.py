@@ -7,7 +7,7 @@ import pytest
 from control_plane.store import galleries, identities, sites
 from control_plane.store.db import Database
 from faces.errors import Conflict, NotFound
-from faces.wire import CameraStatus, Hello, Position, Report
+from faces.wire import CameraStatus, Funnel, Hello, Position, Report
 from tests.conftest import NOW
 
 HELLO = Hello(name="door box", version="1", engine="sface", cameras=["door", "yard"])
@@ -65,6 +65,19 @@ def test_cameras_come_and_go_with_the_edge_and_say_whether_they_are_up(database:
         sites.welcome(connection, "e1", fewer, 1, NOW)
         found = sites.edge(connection, "e1", NOW)
         assert ({c.name: c.up for c in found.cameras}, found.spooled) == ({"yard": True, "new": None}, 3)
+
+
+def test_how_a_camera_fares_is_kept_as_it_was_told(database: Database) -> None:
+    told = CameraStatus(name="door", up=True, fps=14.5, dropped=7, funnel=Funnel(recognised=3, too_small=2))
+    with database.write() as connection:
+        sites.welcome(connection, "e1", HELLO, 1, NOW)
+        sites.status(connection, "e1", [told], 0, NOW)
+        door, yard = sites.edge(connection, "e1", NOW).cameras
+        assert (door.fps, door.dropped, door.funnel) == (14.5, 7, Funnel(recognised=3, too_small=2))
+        assert (yard.fps, yard.dropped, yard.funnel) == (None, None, None)
+        sites.status(connection, "e1", [CameraStatus(name="door", up=True, fps=9, dropped=1 << 70)], 0, NOW)
+        door, _ = sites.edge(connection, "e1", NOW).cameras
+        assert (door.fps, door.dropped, door.funnel) == (9, sites.MOST_DROPPED, None)
 
 
 def test_the_default_sites_cameras_come_first(database: Database) -> None:

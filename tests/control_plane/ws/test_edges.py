@@ -100,6 +100,7 @@ def test_an_edges_status_is_kept(server: Any, wait_for: Any) -> None:
         link.send(wire.encode_text(LinkStatus(cameras=cameras, spooled=17)))
         shown = wait_for(lambda: (e := server.get(f"/v1/edges/{edge.id}").json())["spooled"] == 17 and e)
     assert {c["name"]: c["up"] for c in shown["cameras"]} == {"door": True, "yard": False}
+    assert [(c["fps"], c["dropped"], c["funnel"]) for c in shown["cameras"]] == [(12.5, 0, None), (0.0, 0, None)]
 
 
 def test_of_two_connections_of_one_edge_the_newest_stays(server: Any) -> None:
