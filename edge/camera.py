@@ -57,6 +57,9 @@ HUNG_S = 20.0
 MOST_HUNG = 3
 """So many calls that do not return are left behind; then one is waited for before the camera is opened again."""
 
+ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]
+"""Each further thread that decodes would hold back a frame, and other cameras."""
+
 USUAL_FPS = 25.0
 """For cameras and files that do not tell."""
 
@@ -236,15 +239,14 @@ class Camera:
             capture = cv2.VideoCapture(self._source)
         elif self.is_file:
             # Absolute, so that FFmpeg takes no part of the name for a protocol or an option.
-            capture = cv2.VideoCapture(str(Path(str(self._source)).resolve()), cv2.CAP_FFMPEG)
+            capture = cv2.VideoCapture(str(Path(str(self._source)).resolve()), cv2.CAP_FFMPEG, ONE_THREAD)
         else:
             limits = {
                 cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(self._patience_s * 1000),
                 cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(STALL_S * 1000),
-                # Each further thread that decodes would hold back a frame.
-                cv2.CAP_PROP_N_THREADS: 1,
             }
-            capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, [x for limit in limits.items() for x in limit])
+            options = [x for limit in limits.items() for x in limit]
+            capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, [*options, *ONE_THREAD])
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return capture
 

@@ -31,6 +31,10 @@ QUICK_S = 0.1
 SLOW_S, SLOWEST_S = 1.0, 8.0
 """Time between probes of a track that is; a stranger's doubles with each up to the second."""
 
+PROBES_A_LOOK = 3
+"""So many faces of one frame are encoded at most, so that a crowd before one camera keeps no other waiting, nor who is
+decided by this frame; the others' turn comes with the next."""
+
 BETTER = 1.3
 """A face that has grown by this factor deserves another probe."""
 
@@ -95,7 +99,8 @@ class Recognizer:
             for track in tracks:
                 track.doubtful = True
         events: list[Event] = []
-        shown = [self._probe(track, frame, events) if self._due(track, frame.moment) else track for track in tracks]
+        due = sorted((track for track in tracks if self._due(track, frame.moment)), key=_urgency)[:PROBES_A_LOOK]
+        shown = [self._probe(track, frame, events) if track in due else track for track in tracks]
         for track in self._tracker.gone(frame.moment):
             events += self._end(track)
         return Sight(frame, _all_seen(shown), tuple(events))
@@ -214,6 +219,14 @@ def _pause_s(judgement: Judgement, probes: int) -> float:
     if judgement.kind is not None:
         return SLOW_S
     return min(SLOWEST_S, SLOW_S * 2.0 ** min(probes - SURE_PROBES, 8))
+
+
+def _urgency(track: Track) -> tuple[float, int]:
+    """Whose probe comes first: of whom nothing is known, then who is nearest to somebody enrolled; the larger face."""
+    judgement = track.standing.judgement
+    if judgement is None:
+        return -1.0, -track.face.box.area_px
+    return math.inf if judgement.distance is None else judgement.distance, -track.face.box.area_px
 
 
 def _importance(track: Track) -> tuple[bool, int]:

@@ -15,7 +15,7 @@ from edge.camera import Camera, Notice
 from edge.config import Pace
 from edge.decide import Held, Thresholds
 from edge.frames import Frame
-from edge.recognize import Policy, Recognizer
+from edge.recognize import PROBES_A_LOOK, Policy, Recognizer
 from faces.encoding import Matrix
 from faces.engine import Engine, images
 from faces.events import Event, EventKind, Status
@@ -301,6 +301,21 @@ def test_somebody_who_keeps_still_is_decided_and_passes_again_as_before(
     assert counting.detected <= 25, "in eight seconds"
     assert {seen.name for sight in sights[30:] for seen in sight.seen} == {MIRANDA}
     assert {seen.track for sight in sights for seen in sight.seen} == {1}
+
+
+def test_a_crowd_is_encoded_a_few_at_a_time_and_nobody_is_left_out(
+    engine: Engine, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    at_once, crowd = [], 0
+    for frame in stage[211:241]:
+        before = counting.encoded
+        crowd = max(crowd, len(recognizer.look(frame, held).seen))
+        at_once.append(counting.encoded - before)
+    assert max(at_once) == PROBES_A_LOOK
+    assert crowd > PROBES_A_LOOK
+    assert all(track.taken or track.failures for track in recognizer._tracker.tracks)
 
 
 def test_a_cut_is_looked_at_at_once(engine: Engine, stage: list[Frame], held: tuple[Held, ...]) -> None:
