@@ -13,8 +13,9 @@ from starlette.types import ASGIApp
 
 from control_plane.app import create_app
 from control_plane.config import Config
-from control_plane.store import schema
+from control_plane.store import keys, schema
 from control_plane.store.db import Database, utcnow
+from control_plane.store.keys import Role
 from faces.errors import RollcallError, SettingError
 
 log = logging.getLogger("control_plane")
@@ -38,6 +39,7 @@ def main() -> int:
         config = Config.read(os.environ)
         database = Database(config.database_url)
         prepare(database, config)
+        check_keys(database, config)
         sockets = listen(config)
     except RollcallError as error:
         log.error("%s. %s", error.message, error.remedy)
@@ -61,6 +63,19 @@ def prepare(database: Database, config: Config) -> None:
             f"DATABASE_URL: the schema is {found or 'empty'}, and this version needs {schema.newest()}",
             remedy="Run the migrations first.",
         )
+
+
+def check_keys(database: Database, config: Config) -> None:
+    """Raises SettingError where others than this machine can reach us, and nobody has a key."""
+    if config.loopback:
+        return
+    with database.read() as connection:
+        if not any(key.role is not Role.EDGE and key.revoked_at is None for key in keys.listing(connection)):
+            raise SettingError(
+                f"HOST: there are no access keys, and {config.host} is not an address of this machine alone",
+                remedy="Make one with rollcall keys create --role admin, or leave HOST at 127.0.0.1.",
+            )
+    log.warning("others can reach %s, and what they send can be read on the way: put TLS before it", config.host)
 
 
 def listen(config: Config) -> list[socket.socket]:

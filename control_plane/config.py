@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 from faces.addresses import Allowed, allowed
-from faces.errors import SettingError
 from faces.settings import Setting, read, read_dotenv, text, whole
 
 MIB = 1 << 20
 
 
-def _loopback(value: str) -> str:
-    """An address of this machine alone: while there are no access keys, nobody else may reach us."""
-    try:
-        allowed = value == "localhost" or ip_address(value).is_loopback
-    except ValueError:
-        allowed = False
-    if not allowed:
-        raise SettingError(
-            "HOST is not an address of this machine alone, and there are no access keys yet",
-            remedy="Leave HOST at 127.0.0.1, and reach it from elsewhere through an SSH tunnel.",
-        )
-    return value
+ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+")
+
+
+def _origins(value: str) -> frozenset[str]:
+    found = frozenset(origin.strip().lower() for origin in value.split(","))
+    if not all(ORIGIN.fullmatch(origin) for origin in found):
+        raise ValueError("is no list of origins such as https://rollcall.example")
+    return found
 
 
 def _broker(value: str) -> str:
@@ -35,7 +31,7 @@ def _broker(value: str) -> str:
 
 
 SETTINGS = (
-    Setting("HOST", "127.0.0.1", "address to listen on; this machine's own only, while there are no keys", _loopback),
+    Setting("HOST", "127.0.0.1", "address to listen on; this machine's own only, while there are no keys", text),
     Setting("PORT", "5000", "port of the API, the stream and the dashboard", whole(0, 65535)),
     Setting(
         "STREAM_PORT",
@@ -43,6 +39,7 @@ SETTINGS = (
         "a second port with the same, for clients of the original stream; 0: none",
         whole(0, 65535),
     ),
+    Setting("ORIGINS", "", "origins (`https://host`, by comma) whose pages may call, beside our own", _origins),
     Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
     Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", _broker),
@@ -61,6 +58,7 @@ class Config:
     host: str
     port: int
     stream_port: int
+    origins: frozenset[str]
     database_url: str
     data_dir: Path
     broker_url: str | None
@@ -68,10 +66,19 @@ class Config:
     max_archive_bytes: int
     webhook_allow: Allowed
 
+    @property
+    def loopback(self) -> bool:
+        """Whether nobody but this machine can reach us."""
+        try:
+            return self.host == "localhost" or ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
     @classmethod
     def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:
         """Read the environment, and below it the `.env` file; raises SettingError."""
         values = read(SETTINGS, environment, read_dotenv(dotenv))
         values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'rollcall.db'}"
+        values["origins"] = values["origins"] or frozenset()
         values["webhook_allow"] = values["webhook_allow"] or Allowed()
         return cls(**values)

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from control_plane.store import events, galleries, sites
+from control_plane.store import events, galleries, keys, sites
 from control_plane.store.db import Database, Unavailable
+from control_plane.store.keys import Key
 from control_plane.store.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -37,13 +38,15 @@ class Fresh:
 @dataclass(frozen=True, slots=True)
 class News:
     """What the database said last: the event log's head, each gallery's revision and followers, each edge's site,
-    the cameras."""
+    the cameras, the access keys (the same mapping until they change; when they were last used is not kept up)."""
 
     head: int = 0
     revisions: Mapping[str, int] = field(default_factory=dict)
     followers: Mapping[str, set[str]] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     cameras: tuple[sites.PlacedCamera, ...] = ()
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    keys_version: tuple[int, int, int] = (0, 0, 0)
     fresh: Fresh = Fresh()
 
     def follows(self, edge_id: str, gallery_id: str) -> bool:
@@ -128,12 +131,16 @@ class Feed:
                 few = 0 < head - before.head <= FRESH_AT_MOST
                 found = events.listing(connection, after=before.head, limit=FRESH_AT_MOST) if few else []
                 fresh = Fresh(before.head, head, tuple(event_message(e) for e in found)) if few else Fresh(head, head)
+            version = keys.version(connection)
+            unchanged = version == before.keys_version
             return News(
                 head=head,
                 revisions=galleries.revisions(connection),
                 followers=galleries.followers(connection),
                 places=sites.places(connection),
                 cameras=tuple(sites.all_cameras(connection)),
+                keys=before.keys if unchanged else {key.id: key for key in keys.listing(connection)},
+                keys_version=version,
                 fresh=fresh,
             )
 

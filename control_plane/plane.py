@@ -7,16 +7,19 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypeVar
 
+from starlette.datastructures import Headers
+
+from control_plane.auth import Caller, Gate, Need
 from control_plane.config import Config
 from control_plane.dispatch import Dispatch, Job
 from control_plane.fanout import Fanout
 from control_plane.feed import Feed, News
 from control_plane.gather import Gathered, Gatherer
 from control_plane.pages import Pages
-from control_plane.store import events
+from control_plane.store import events, keys
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.events import Arrival
@@ -45,6 +48,8 @@ class Plane:
         self.links = Links()
         self.fanout = Fanout(self.links.wake)
         self.feed = Feed(database)
+        self.gate = Gate(lambda: self.feed.news.keys, clock, open_without=config.loopback)
+        self._noted: dict[str, datetime] = {}
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
         self.pages = Pages()
         self.gatherer = Gatherer(self.write)
@@ -84,6 +89,17 @@ class Plane:
         """Send jobs for rows that are committed, without waiting for the broker."""
         if self._dispatch.sends:
             self._nudges.submit(self._dispatch.send, job, *row_ids)
+
+    def admit(self, headers: Headers, need: Need) -> Caller:
+        """Who calls with these headers; raises Unauthenticated and Forbidden. That the key was used is noted later, and
+        at most once a minute."""
+        caller = self.gate.admit(headers, need)
+        if caller.key is not None:
+            key_id, now = caller.key.id, self.clock()
+            if now - self._noted.get(key_id, datetime.min.replace(tzinfo=UTC)) >= keys.USED_EVERY:
+                self._noted[key_id] = now
+                self._nudges.submit(self.write_here, lambda c: keys.used(c, key_id, now))
+        return caller
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -24,6 +24,18 @@ class ForeignOrigin(RollcallError):
     code: ClassVar[str] = "foreign_origin"
 
 
+class Unauthenticated(RollcallError):
+    """No key, or one that does not count."""
+
+    code: ClassVar[str] = "unauthenticated"
+
+
+class Forbidden(RollcallError):
+    """A key that is not for this."""
+
+    code: ClassVar[str] = "forbidden"
+
+
 class TooLarge(RollcallError):
     """A body larger than this endpoint takes."""
 
@@ -58,6 +70,8 @@ TABLE = MappingProxyType(
     {
         "invalid": Row(400, 4400, "The request says something impossible"),
         "forbidden_address": Row(400, 4400, "Webhooks do not go there"),
+        "unauthenticated": Row(401, 4401, "A key is needed"),
+        "forbidden": Row(403, 4403, "This key is not for this"),
         "foreign_origin": Row(403, 4403, "Pages of other origins may not call this"),
         "not_found": Row(404, 4404, "Not found"),
         "method_not_allowed": Row(405, 4405, "This cannot be done to it"),

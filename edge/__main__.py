@@ -83,11 +83,11 @@ class Edge:
         key = edge_id(config.data_dir / "edge-id")
         self._poster = Repeater(
             "delivery of events",
-            Poster(ControlPlane(config.control_plane_url, key), self._spool).step,
+            Poster(ControlPlane(config.control_plane_url, key, config.edge_key), self._spool).step,
             Backoff(0.5, 5.0),
         )
         self._syncer = Syncer(
-            ControlPlane(config.control_plane_url, key),
+            ControlPlane(config.control_plane_url, key, config.edge_key),
             self._replica,
             _hello(config, engine.name),
             self._poster.hurry,
@@ -98,7 +98,7 @@ class Edge:
         self._syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
         self._link = Link(
             link_url(config.control_plane_url),
-            headers(key),
+            headers(key, config.edge_key),
             hinted=self._hinted,
             status=self._status,
             quality=config.ws_jpeg_quality,

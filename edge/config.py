@@ -75,6 +75,7 @@ SETTINGS = (
     Setting("WS_URL", "", "a stream server that the edge also pushes every frame to", url("ws", "wss")),
     Setting("WS_JPEG_QUALITY", "70", "JPEG quality of live frames, 1 to 100", whole(1, 100)),
     Setting("CONTROL_PLANE_URL", "http://127.0.0.1:5000", "where the control plane is", url("http", "https")),
+    Setting("EDGE_KEY", "", "key of the role edge, where the control plane asks for one", text),
     Setting("EDGE_NAME", "", "name of this edge; empty: the machine's", text),
     Setting("SITE", "", "site that this edge stands at; empty: the default site", text),
     Setting("CAMERA", "camera", "name of the camera", _name),
@@ -152,6 +153,7 @@ class Config:
     ws_url: str | None
     ws_jpeg_quality: int
     control_plane_url: str
+    edge_key: str | None = field(repr=False)
     edge_name: str | None
     site: str | None
     camera: str

@@ -67,9 +67,10 @@ def edge_id(path: Path) -> UUID:
         raise Invalid(f"{path} does not hold a UUID", remedy="Remove it to make this a new edge.") from error
 
 
-def headers(edge: UUID) -> dict[str, str]:
-    """What every request of an edge says of it."""
-    return {wire.EDGE_HEADER: str(edge), wire.WIRE_HEADER: str(wire.WIRE)}
+def headers(edge: UUID, key: str | None = None) -> dict[str, str]:
+    """What every request of an edge says of it, with its access key if it has one."""
+    told = {wire.EDGE_HEADER: str(edge), wire.WIRE_HEADER: str(wire.WIRE)}
+    return told | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 class ControlPlane:
@@ -77,11 +78,11 @@ class ControlPlane:
     410, Busy where it says when to come back, Unanswered for any other refusal, Invalid for an answer that is not of
     the wire."""
 
-    def __init__(self, url: str, edge: UUID) -> None:
+    def __init__(self, url: str, edge: UUID, key: str | None = None) -> None:
         self._url = url
         self._edge = edge
         self._session = requests.Session()
-        self._session.headers.update(headers(edge))
+        self._session.headers.update(headers(edge, key))
 
     def close(self) -> None:
         self._session.close()

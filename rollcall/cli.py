@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -244,6 +244,54 @@ def funnel(named: str | None, url: str) -> None:
     run(url.rstrip("/"), console, named)
 
 
+@cli.group()
+def keys() -> None:
+    """Access keys. While there are none, everything is open, and only to this machine."""
+
+
+@keys.command("create")
+@click.option("--role", type=click.Choice(["admin", "operator", "viewer", "integrator", "edge"]), required=True)
+@click.option("--site", "places", multiple=True, help="Id or name of a site it is for; may be repeated. Else all.")
+@click.option("--expires", default="", help="When it ends: 90d, 12h, 30m, or a day such as 2027-01-31. Else never.")
+@click.option("--name", default="", help="What it is for, for your own eyes.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def keys_create(role: str, places: tuple[str, ...], expires: str, name: str, data: Path) -> None:
+    """Make a key and print it, this once."""
+    from control_plane.store.db import utcnow
+    from control_plane.store.keys import Role
+    from rollcall import access
+
+    with access.database_of(data) as database, database.write() as connection:
+        text = access.create(connection, Role(role), utcnow(), name=name, places=places, expires=expires)
+    click.echo(text)
+    Console(stderr=True).print("Keep it safe: it is shown this once. It counts within a second.", style="dim")
+
+
+@keys.command("list")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def keys_list(data: Path) -> None:
+    """Show all keys: whose they are, when they end, and when they were last used (to the minute)."""
+    from control_plane.store import keys as store
+    from control_plane.store.db import utcnow
+    from rollcall import access
+
+    with access.database_of(data) as database, database.read() as connection:
+        console.print(access.table(store.listing(connection), utcnow()))
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def keys_revoke(key_id: str, data: Path) -> None:
+    """End a key for good: within a second, also where it is in use."""
+    from control_plane.store import keys as store
+    from control_plane.store.db import utcnow
+    from rollcall import access
+
+    with access.database_of(data) as database, database.write() as connection:
+        store.revoke(connection, key_id, utcnow())
+
+
 def _confusion(gallery: str, engine: str, distance: float | None, data: Path, as_json: bool) -> None:
     from faces.engine import load
     from rollcall.confusion import confusion, show
@@ -257,18 +305,10 @@ def _confusion(gallery: str, engine: str, distance: float | None, data: Path, as
         show(found, console)
 
 
-@contextmanager
-def _database(data: Path) -> Iterator[Database]:
-    """The database that DATABASE_URL names, else the one in the data folder; brought up to date."""
-    from control_plane.store import schema
-    from control_plane.store.db import Database, utcnow
+def _database(data: Path) -> AbstractContextManager[Database]:
+    from rollcall.access import database_of
 
-    database = Database(os.environ.get("DATABASE_URL") or f"sqlite:///{data.resolve() / 'rollcall.db'}")
-    schema.migrate(database, utcnow())
-    try:
-        yield database
-    finally:
-        database.close()
+    return database_of(data)
 
 
 def _progress(what: str, total: int) -> AbstractContextManager[Callable[[], None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -18,13 +18,15 @@ from faces.wire import WATCH_PROTOCOL
 PROTOCOL = Subprotocol(WATCH_PROTOCOL)
 
 
-def events(base_url: str, *, after: int = 0, every_s: float = 0.2) -> Iterator[dict[str, Any] | None]:
+def events(
+    base_url: str, *, after: int = 0, every_s: float = 0.2, headers: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any] | None]:
     """Events after a position in order, as they come; ends when the connection does.
 
     `None` says that there is nothing just now, so that the caller can look after other things.
     """
     url = base_url.replace("http", "ws", 1) + "/ws/face-stream"
-    with connect(url, subprotocols=[PROTOCOL], compression=None, max_size=None) as socket:
+    with connect(url, subprotocols=[PROTOCOL], additional_headers=headers, compression=None, max_size=None) as socket:
         socket.send(json.dumps({"type": "events", "after": after}))
         with suppress(ConnectionClosed):
             while True:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faces.errors import RollcallError
+from rollcall.access import credentials
 
 REMEDIES = {
     "too_small": "people pass too far away: bring the camera nearer, zoom in, or raise its resolution",
@@ -69,7 +70,9 @@ def _edges(url: str) -> Iterator[dict[str, Any]]:
     after: str | None = ""
     while after is not None:
         try:
-            answer = requests.get(f"{url}/v1/edges", params={"after": after, "limit": "100"}, timeout=30)
+            answer = requests.get(
+                f"{url}/v1/edges", params={"after": after, "limit": "100"}, headers=credentials(), timeout=30
+            )
             found: dict[str, Any] = answer.json()
         except requests.RequestException as error:
             remedy = "Start it with rollcall up, or name its address with --url."

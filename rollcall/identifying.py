@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faces.errors import RollcallError
+from rollcall.access import credentials
 
 WAIT_S = 30
 
@@ -29,7 +30,7 @@ def run(photo: Path, url: str, console: Console, galleries: Sequence[str] = ()) 
             f"{url}/v1/identify",
             params={"galleries": ",".join(galleries)},
             files={"image": photo.read_bytes()},
-            headers={"Prefer": f"wait={WAIT_S}"},
+            headers={"Prefer": f"wait={WAIT_S}", **credentials()},
             timeout=WAIT_S + 10,
         )
         found: dict[str, Any] = answer.json()

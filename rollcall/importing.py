@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faces.errors import RollcallError
+from rollcall.access import credentials
 
 ACTIVE = ("pending", "running")
 ASK_EVERY_S = 0.3
@@ -42,7 +43,7 @@ def run(archive: Path, url: str, console: Console, *, force: bool = False, dry_r
 def _hand_in(archive: Path, url: str, force: bool, dry_run: bool) -> dict[str, Any]:
     asked = {name: "true" for name, wanted in (("force", force), ("dry_run", dry_run)) if wanted}
     with archive.open("rb") as file:
-        headers = {"Content-Type": "application/zip"}
+        headers = {"Content-Type": "application/zip", **credentials()}
         answer = requests.post(f"{url}/v1/imports", params=asked, data=file, headers=headers, timeout=600)
     found: dict[str, Any] = answer.json()
     if answer.status_code not in (201, 202):
@@ -58,7 +59,7 @@ def _follow(url: str, found: dict[str, Any], console: Console) -> dict[str, Any]
         while found["state"] in ACTIVE:
             _advance(progress, task, found)
             time.sleep(ASK_EVERY_S)
-            answer = requests.get(f"{url}/v1/imports/{found['id']}", timeout=30)
+            answer = requests.get(f"{url}/v1/imports/{found['id']}", headers=credentials(), timeout=30)
             answer.raise_for_status()
             found = answer.json()
     return found
@@ -88,7 +89,7 @@ def _show(url: str, found: dict[str, Any], console: Console) -> None:
 
 def _show_refusals(url: str, found: dict[str, Any], console: Console) -> None:
     asked = {"state": "refused", "limit": str(SHOWN)}
-    answer = requests.get(f"{url}/v1/imports/{found['id']}/items", params=asked, timeout=30)
+    answer = requests.get(f"{url}/v1/imports/{found['id']}/items", params=asked, headers=credentials(), timeout=30)
     answer.raise_for_status()
     table = Table("file", "reason", "why")
     for item in answer.json()["items"]:

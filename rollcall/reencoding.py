@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from faces.errors import RollcallError
+from rollcall.access import credentials
 
 ASK_EVERY_S = 0.3
 SHOWN = 40
@@ -57,7 +58,9 @@ class _Product:
 
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
-            answer = requests.request(method, f"{self._url}/v1/reencodings{path}", json=body, timeout=600)
+            answer = requests.request(
+                method, f"{self._url}/v1/reencodings{path}", json=body, headers=credentials(), timeout=600
+            )
             found: dict[str, Any] = answer.json()
         except requests.RequestException as error:
             remedy = "Start it with rollcall up, or name its address with --url."

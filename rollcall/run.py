@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 
 import requests
 from rich.console import Console
 from websockets.exceptions import WebSocketException
 
+from control_plane.store.db import utcnow
+from control_plane.store.keys import Role
+from faces.settings import read_dotenv
+from rollcall.access import database_of, needed, own_key
 from rollcall.feed import events, line
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, start_centre, start_edge
@@ -21,7 +27,7 @@ def run(place: Place, settings: Mapping[str, str], console: Console) -> None:
     with Supervisor(logs=place.data / "logs") as supervisor:
         with console.status("Starting"):
             start_centre(supervisor, place)
-        start_edge(supervisor, place, settings)
+        start_edge(supervisor, place, {**_edge_key(place), **settings})
         console.print(f"Rollcall runs. Dashboard: [link={place.url}]{place.url}[/]  Logs: {place.data / 'logs'}")
         console.print("Ctrl-C ends it.\n")
         cursor = _newest(place)
@@ -34,7 +40,7 @@ def _follow(supervisor: Supervisor, place: Place, console: Console, cursor: int)
     """Print events until the connection ends; returns how far it got."""
     supervisor.check()
     with suppress(OSError, WebSocketException):
-        for event in events(place.url, after=cursor):
+        for event in events(place.url, after=cursor, headers=_credentials(place)):
             supervisor.check()
             if event is not None:
                 console.print(line(event))
@@ -43,5 +49,23 @@ def _follow(supervisor: Supervisor, place: Place, console: Console, cursor: int)
 
 
 def _newest(place: Place) -> int:
-    answer = requests.get(f"{place.url}/v1/events", params={"order": "newest", "limit": "1"}, timeout=10).json()
+    asked = {"order": "newest", "limit": "1"}
+    answer = requests.get(f"{place.url}/v1/events", params=asked, headers=_credentials(place), timeout=10).json()
     return int(answer["items"][0]["position"]) if answer["items"] else 0
+
+
+def _edge_key(place: Place) -> dict[str, str]:
+    """The key of the all-in-one's own edge, so that it goes on when keys come to be needed; unless it was given one."""
+    if "EDGE_KEY" in {**read_dotenv(Path(".env")), **os.environ}:
+        return {}
+    with database_of(place.data) as database, database.write() as connection:
+        return {"EDGE_KEY": own_key(connection, place.data / "edge" / "key", Role.EDGE, utcnow())}
+
+
+def _credentials(place: Place) -> dict[str, str]:
+    """What this console reads decisions with, where keys are needed: a key of its own."""
+    with database_of(place.data) as database, database.write() as connection:
+        if not needed(connection):
+            return {}
+        key = own_key(connection, place.data / "console.key", Role.VIEWER, utcnow())
+    return {"Authorization": f"Bearer {key}"}

@@ -9,9 +9,10 @@ from starlette.responses import Response
 
 from control_plane.api import texts
 from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
-from control_plane.auth import OPERATOR
+from control_plane.auth import EVENTS_READ, EVENTS_WRITE
 from control_plane.store import alarms
 from control_plane.store.alarms import Alarm
+from control_plane.store.reach import Reach
 
 
 class State(StrEnum):
@@ -36,7 +37,9 @@ async def browse(call: Call[None, Which]) -> Response:
     asked = call.query
     still_open = None if asked.state is None else asked.state is State.OPEN
     found = await call.plane.read(
-        lambda c: alarms.listing(c, after=asked.after, limit=asked.limit + 1, still_open=still_open)
+        lambda c: alarms.listing(
+            c, after=asked.after, limit=asked.limit + 1, still_open=still_open, within=call.reach.sites
+        )
     )
     return listing(found, asked.limit, lambda a: a.id)
 
@@ -48,6 +51,14 @@ async def acknowledge(call: Call[Acknowledgement, None]) -> Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/alarms", browse, OPERATOR, {200: Listing[Alarm]}, query=Which),
-    Route("POST", "/v1/alarms/{id}/acknowledge", acknowledge, OPERATOR, {200: Alarm}, body=Acknowledgement),
+    Route("GET", "/v1/alarms", browse, EVENTS_READ, {200: Listing[Alarm]}, query=Which, within={}),
+    Route(
+        "POST",
+        "/v1/alarms/{id}/acknowledge",
+        acknowledge,
+        EVENTS_WRITE,
+        {200: Alarm},
+        body=Acknowledgement,
+        within={"id": Reach.alarm},
+    ),
 )

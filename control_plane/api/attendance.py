@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from control_plane.api.route import JSON, Call, Media, Route, answer
 from control_plane.api.tables import BOM, CSV, line
-from control_plane.auth import OPERATOR
+from control_plane.auth import EVENTS_READ
 from control_plane.store import attendance
 from control_plane.store.attendance import Attendance
+from control_plane.store.db import Connection
 from control_plane.store.sites import DEFAULT_SITE
 from faces.errors import Invalid
 
@@ -37,7 +38,12 @@ async def show(call: Call[None, Day]) -> Response:
     asked = call.query
     if not FIRST_YEAR <= asked.day.year <= LAST_YEAR:
         raise Invalid(f"day is not of a year from {FIRST_YEAR} to {LAST_YEAR}")
-    found = await call.plane.read(lambda c: attendance.of_day(c, asked.site, asked.day))
+
+    def work(connection: Connection) -> Attendance:
+        call.reach.site(connection, asked.site)
+        return attendance.of_day(connection, asked.site, asked.day)
+
+    found = await call.plane.read(work)
     if asked.format == "json":
         return answer(found)
     headers = {"Content-Disposition": f'attachment; filename="attendance-{asked.day}.csv"'}
@@ -62,4 +68,4 @@ def _hours(duration_s: int | None) -> str | None:
     return f"{duration_s // 3600}:{duration_s // 60 % 60:02}:{duration_s % 60:02}"
 
 
-ROUTES = (Route("GET", "/v1/attendance", show, OPERATOR, {200: Media((JSON, CSV))}, query=Day),)
+ROUTES = (Route("GET", "/v1/attendance", show, EVENTS_READ, {200: Media((JSON, CSV))}, query=Day, within={}),)

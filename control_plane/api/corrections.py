@@ -12,7 +12,7 @@ from control_plane.api import enrollments
 from control_plane.api.pictures import PICTURE, PICTURES
 from control_plane.api.route import JSON, Call, Listing, Media, Route, answer, decoded
 from control_plane.api.uploads import form, photo_limit, upload
-from control_plane.auth import OPERATOR
+from control_plane.auth import PEOPLE_READ, PEOPLE_WRITE
 from control_plane.plane import Plane
 from control_plane.store import corrections, events, identities
 from control_plane.store.blobs import Steady
@@ -20,6 +20,7 @@ from control_plane.store.corrections import Correction
 from control_plane.store.db import Connection
 from control_plane.store.enrollments import Purpose
 from control_plane.store.galleries import DEFAULT_GALLERY
+from control_plane.store.reach import Reach
 from faces.errors import Invalid
 
 
@@ -40,7 +41,7 @@ async def create(call: Call[None, None]) -> Response:
     identity_id = call.path()
     if call.media_type == JSON:
         event_id = decoded(await call.request.body(), Mistaken).event_id
-        thumbnail = await call.plane.read(lambda c: _thumbnail(c, identity_id, event_id))
+        thumbnail = await call.plane.read(lambda c: _thumbnail(c, call.reach, identity_id, event_id))
         return await _hand_in(call.plane, identity_id, io.BytesIO(thumbnail), call.wait_s)
     async with upload(call, "image", raw=PICTURES) as sent:
         if sent.file is None:
@@ -71,23 +72,39 @@ async def _hand_in(plane: Plane, identity_id: str, file: IO[bytes] | Steady, wai
     return enrollments.told(found)
 
 
-def _thumbnail(connection: Connection, identity_id: str, event_id: str) -> bytes:
+def _thumbnail(connection: Connection, reach: Reach, identity_id: str, event_id: str) -> bytes:
     """The picture of an event that named this person; raises Invalid and NotFound."""
+    reach.event(connection, event_id)
     if events.get(connection, event_id).identity_id not in identities.tree(connection, identity_id):
         raise Invalid("event_id: that event names somebody else", remedy="Correct the person whom the event names.")
     return events.thumbnail(connection, event_id)
 
 
 ROUTES = (
-    Route("GET", "/v1/identities/{id}/corrections", browse, OPERATOR, {200: Listing[Correction]}),
+    Route(
+        "GET",
+        "/v1/identities/{id}/corrections",
+        browse,
+        PEOPLE_READ,
+        {200: Listing[Correction]},
+        within={"id": Reach.person},
+    ),
     Route(
         "POST",
         "/v1/identities/{id}/corrections",
         create,
-        OPERATOR,
+        PEOPLE_WRITE,
         enrollments.OUTCOMES,
         reads={JSON: Media((JSON,), Mistaken)} | form("image") | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
+        within={"id": Reach.whole},
     ),
-    Route("DELETE", "/v1/identities/{id}/corrections/{correction}", remove, OPERATOR, {204: None}),
+    Route(
+        "DELETE",
+        "/v1/identities/{id}/corrections/{correction}",
+        remove,
+        PEOPLE_WRITE,
+        {204: None},
+        within={"id": Reach.whole},
+    ),
 )

@@ -8,11 +8,12 @@ from starlette.responses import Response
 from control_plane.api import texts
 from control_plane.api.route import Call, Listing, Paging, Route, answer, listing, plain
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
-from control_plane.auth import EDGE, OPERATOR, EdgeCaller
+from control_plane.auth import EDGE, SITES_READ, SITES_WRITE, Caller, EdgeCaller, check_edge
 from control_plane.plane import Plane
-from control_plane.store import alarms, erasures, galleries, sites, thresholds
+from control_plane.store import alarms, erasures, galleries, keys, sites, thresholds
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection
+from control_plane.store.reach import Reach
 from control_plane.store.sites import Direction, Edge
 from faces.errors import Invalid, NotFound
 from faces.wire import Followed, Hello, Report, Welcome
@@ -39,7 +40,9 @@ async def browse(call: Call[None, Fleet]) -> Response:
     """Edges, their cameras, and how far their galleries lag."""
     asked = call.query
     after, limit, now = asked.after, asked.limit + 1, call.plane.clock()
-    found = await call.plane.read(lambda c: sites.edge_listing(c, now, after=after, limit=limit, site_id=asked.site))
+    found = await call.plane.read(
+        lambda c: sites.edge_listing(c, now, after=after, limit=limit, site_id=asked.site, within=call.reach.sites)
+    )
     return listing(found, asked.limit, lambda e: e.id)
 
 
@@ -69,12 +72,23 @@ async def introduce(call: Call[None, None]) -> Response:
 
     def work(connection: Connection) -> Welcome:
         now = call.plane.clock()
-        welcome = sites.welcome(connection, edge.id, hello, edge.wire, now)
+        site_id = hold(connection, call.caller, edge.id)
+        welcome = sites.welcome(connection, edge.id, hello, edge.wire, now, site_id=site_id)
         thresholds.check(connection, edge.id, now)
         return welcome
 
     welcome = await call.plane.gatherer.write(work)
     return wire_answer(call, msgspec.structs.replace(welcome, now=call.plane.clock()))
+
+
+def hold(connection: Connection, caller: Caller, edge_id: str) -> str | None:
+    """Hold an edge that introduces itself to its key: to one edge and one site, whose id is returned. Raises Conflict,
+    and Forbidden if it stands elsewhere already."""
+    if caller.key is None:
+        return None
+    check_edge(caller, edge_id, sites.places(connection))
+    keys.belong(connection, caller.key.id, edge_id)
+    return min(caller.key.sites or (), default="")
 
 
 async def followed(call: Call[None, None]) -> Response:
@@ -138,9 +152,9 @@ def _checked(hello: Hello) -> Hello:
 
 
 ROUTES = (
-    Route("GET", "/v1/edges", browse, OPERATOR, {200: Listing[Edge]}, query=Fleet),
-    Route("GET", "/v1/edges/{id}", show, OPERATOR, {200: Edge}),
-    Route("PATCH", "/v1/edges/{id}", change, OPERATOR, {200: Edge}, body=ChangedEdge),
+    Route("GET", "/v1/edges", browse, SITES_READ, {200: Listing[Edge]}, query=Fleet, within={}),
+    Route("GET", "/v1/edges/{id}", show, SITES_READ, {200: Edge}, within={"id": Reach.edge}),
+    Route("PATCH", "/v1/edges/{id}", change, SITES_WRITE, {200: Edge}, body=ChangedEdge, within={"id": Reach.edge}),
     Route("PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Hello)),
     Route("GET", "/v1/edge/galleries", followed, EDGE, {200: wire(list[Followed])}),
     Route("PUT", "/v1/edge/galleries/{id}", report, EDGE, {204: None}, reads=wire_bodies(Report)),

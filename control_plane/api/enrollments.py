@@ -9,7 +9,7 @@ from starlette.responses import Response
 from control_plane.api.failures import refusal
 from control_plane.api.route import Call, Media, Route, answer
 from control_plane.api.uploads import keep
-from control_plane.auth import OPERATOR
+from control_plane.auth import PEOPLE_READ
 from control_plane.dispatch import ENROLL
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
@@ -17,6 +17,7 @@ from control_plane.store import enrollments
 from control_plane.store.blobs import Steady
 from control_plane.store.db import Connection
 from control_plane.store.enrollments import Enrollment, State
+from control_plane.store.reach import Reach
 from faces.errors import Reason
 
 
@@ -74,4 +75,4 @@ async def show(call: Call[None, None]) -> Response:
     return answer(await call.plane.read(lambda c: enrollments.get(c, enrollment_id)))
 
 
-ROUTES = (Route("GET", "/v1/enrollments/{id}", show, OPERATOR, {200: Enrollment}),)
+ROUTES = (Route("GET", "/v1/enrollments/{id}", show, PEOPLE_READ, {200: Enrollment}, within={"id": Reach.enrollment}),)

@@ -15,11 +15,12 @@ from control_plane.api.pictures import picture
 from control_plane.api.route import Call, Limit, Listing, Media, Position, Route, answer, listing
 from control_plane.api.tables import BOM, CSV, line
 from control_plane.api.wireform import wire, wire_answer, wire_bodies
-from control_plane.auth import EDGE, OPERATOR
+from control_plane.auth import EDGE, EVENTS_READ
 from control_plane.dispatch import DELIVER
 from control_plane.plane import Plane
 from control_plane.store import events, webhooks
 from control_plane.store.events import EventInFull, LoggedEvent, Wanted
+from control_plane.store.reach import Reach
 from faces.events import Event, EventKind, Status
 from faces.wire import Verdicts
 
@@ -40,8 +41,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     since: Moment | None = None
     until: Moment | None = None
 
-    def wanted(self) -> Wanted:
+    def wanted(self, reach: Reach) -> Wanted:
         return Wanted(
+            sites=reach.sites,
             site_id=self.site,
             edge_id=self.edge,
             camera=self.camera,
@@ -91,7 +93,7 @@ async def browse(call: Call[None, Log]) -> Response:
             before=asked.before,
             newest_first=asked.order == "newest",
             limit=asked.limit + 1,
-            wanted=asked.wanted(),
+            wanted=asked.wanted(call.reach),
         )
     )
     return listing(found, asked.limit, lambda e: str(e.position))
@@ -101,7 +103,7 @@ async def export(call: Call[None, Export]) -> Response:
     """All events that there are now, oldest first, as one file."""
     asked = call.query
     head = await call.plane.read(events.head)
-    pages = _pages(call.plane, asked.wanted(), before=head + 1)
+    pages = _pages(call.plane, asked.wanted(call.reach), before=head + 1)
     headers = {"Content-Disposition": f'attachment; filename="events.{asked.format}"'}
     if asked.format == "csv":
         return StreamingResponse(_csv(pages), 200, headers, CSV)
@@ -162,7 +164,7 @@ async def ingest(call: Call[None, None]) -> Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/events", browse, OPERATOR, {200: Listing[LoggedEvent]}, query=Log),
+    Route("GET", "/v1/events", browse, EVENTS_READ, {200: Listing[LoggedEvent]}, query=Log, within={}),
     Route(
         "POST",
         "/v1/events",
@@ -172,7 +174,14 @@ ROUTES = (
         reads=wire_bodies(Batch),
         limit=lambda _: MOST_BYTES,
     ),
-    Route("GET", "/v1/events/export", export, OPERATOR, {200: Media((CSV, NDJSON))}, query=Export),
-    Route("GET", "/v1/events/{id}", show, OPERATOR, {200: EventInFull}),
-    Route("GET", "/v1/events/{id}/thumbnail", thumbnail, OPERATOR, {200: Media(("image/jpeg",))}),
+    Route("GET", "/v1/events/export", export, EVENTS_READ, {200: Media((CSV, NDJSON))}, query=Export, within={}),
+    Route("GET", "/v1/events/{id}", show, EVENTS_READ, {200: EventInFull}, within={"id": Reach.event}),
+    Route(
+        "GET",
+        "/v1/events/{id}/thumbnail",
+        thumbnail,
+        EVENTS_READ,
+        {200: Media(("image/jpeg",))},
+        within={"id": Reach.event},
+    ),
 )

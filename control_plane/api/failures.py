@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 # What a status needs beside its body. An upload that is too large is not read to its end.
 HEADERS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": 'Basic realm="Rollcall", charset="UTF-8"'},
     413: {"Connection": "close"},
     426: {"Upgrade": f"rollcall-wire/{WIRE}"},
     503: {"Retry-After": "1"},

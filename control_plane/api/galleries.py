@@ -13,12 +13,13 @@ from control_plane.api import texts
 from control_plane.api.edges import check_follows, sound
 from control_plane.api.route import Call, Listing, Media, Paging, Position, Route, answer, listing
 from control_plane.api.wireform import wants_json, wire
-from control_plane.auth import EDGE, OPERATOR
+from control_plane.auth import EDGE, GALLERIES_READ, GALLERIES_WRITE, PEOPLE_WRITE
 from control_plane.plane import Plane
 from control_plane.store import galleries, members, thresholds
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection, Database, new_id
 from control_plane.store.galleries import Gallery
+from control_plane.store.reach import Reach
 from faces.errors import Diverged
 from faces.gallery import Kind, SettingsRow
 from faces.wire import MSGPACK, Page, encode, pack_rows
@@ -54,7 +55,12 @@ class Since(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 async def browse(call: Call[None, Paging]) -> Response:
     """Galleries, and where they stand."""
     asked = call.query
-    found = await call.plane.read(lambda c: galleries.listing(c, after=asked.after, limit=asked.limit + 1))
+
+    def work(connection: Connection) -> list[Gallery]:
+        within = call.reach.galleries(connection)
+        return galleries.listing(connection, after=asked.after, limit=asked.limit + 1, within=within)
+
+    found = await call.plane.read(work)
     return listing(found, asked.limit, lambda g: g.id)
 
 
@@ -180,14 +186,16 @@ def _chunks(database: Database, gallery_id: str) -> Generator[bytes, None, None]
     yield bytes(pending)
 
 
+MEMBER = {"id": Reach.gallery, "identity": Reach.person}
+
 ROUTES = (
-    Route("GET", "/v1/galleries", browse, OPERATOR, {200: Listing[Gallery]}, query=Paging),
-    Route("GET", "/v1/galleries/{id}", show, OPERATOR, {200: Gallery}),
-    Route("POST", "/v1/galleries", create, OPERATOR, {201: Gallery}, body=NewGallery),
-    Route("PATCH", "/v1/galleries/{id}", change, OPERATOR, {200: Gallery}, body=ChangedGallery),
-    Route("DELETE", "/v1/galleries/{id}", delete, OPERATOR, {204: None}),
-    Route("PUT", "/v1/galleries/{id}/members/{identity}", join, OPERATOR, {204: None}),
-    Route("DELETE", "/v1/galleries/{id}/members/{identity}", leave, OPERATOR, {204: None}),
+    Route("GET", "/v1/galleries", browse, GALLERIES_READ, {200: Listing[Gallery]}, query=Paging, within={}),
+    Route("GET", "/v1/galleries/{id}", show, GALLERIES_READ, {200: Gallery}, within={"id": Reach.gallery}),
+    Route("POST", "/v1/galleries", create, GALLERIES_WRITE, {201: Gallery}, body=NewGallery),
+    Route("PATCH", "/v1/galleries/{id}", change, GALLERIES_WRITE, {200: Gallery}, body=ChangedGallery),
+    Route("DELETE", "/v1/galleries/{id}", delete, GALLERIES_WRITE, {204: None}),
+    Route("PUT", "/v1/galleries/{id}/members/{identity}", join, PEOPLE_WRITE, {204: None}, within=MEMBER),
+    Route("DELETE", "/v1/galleries/{id}/members/{identity}", leave, PEOPLE_WRITE, {204: None}, within=MEMBER),
     Route("GET", "/v1/galleries/{id}/changes", changes, EDGE, {200: wire(Page)}, query=Since),
     Route("GET", "/v1/galleries/{id}/snapshot", snapshot, EDGE, {200: Media((MSGPACK,))}),
 )

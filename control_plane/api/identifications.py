@@ -11,7 +11,7 @@ from control_plane.api.failures import refusal
 from control_plane.api.pictures import PICTURE, PICTURES
 from control_plane.api.route import Call, Media, Route, answer
 from control_plane.api.uploads import form, keep, photo_limit, upload
-from control_plane.auth import OPERATOR
+from control_plane.auth import PEOPLE_READ
 from control_plane.dispatch import IDENTIFY
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
@@ -19,6 +19,7 @@ from control_plane.store import galleries, identifications
 from control_plane.store.db import Connection
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.identifications import Identification, State
+from control_plane.store.reach import Reach
 from faces.errors import Invalid, Reason
 
 MOST_GALLERIES = 64
@@ -46,6 +47,7 @@ async def identify(call: Call[None, Against]) -> Response:
 
         def submit(connection: Connection, blob: str, _digest: str, now: datetime) -> str:
             for gallery_id in asked:
+                call.reach.gallery(connection, gallery_id)
                 galleries.settings(connection, gallery_id)
             return identifications.submit(connection, now, galleries=asked, blob=blob)
 
@@ -89,11 +91,19 @@ ROUTES = (
         "POST",
         "/v1/identify",
         identify,
-        OPERATOR,
+        PEOPLE_READ,
         {201: Identification, 202: Identification, 422: Media((PROBLEM_JSON,), RefusedProbe)},
         query=Against,
         reads=form("image", galleries="ids, with commas between them") | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
+        within={},
     ),
-    Route("GET", "/v1/identifications/{id}", show, OPERATOR, {200: Identification}),
+    Route(
+        "GET",
+        "/v1/identifications/{id}",
+        show,
+        PEOPLE_READ,
+        {200: Identification},
+        within={"id": Reach.identification},
+    ),
 )

@@ -12,13 +12,14 @@ from control_plane.api import enrollments, texts
 from control_plane.api.pictures import PICTURE, PICTURES, picture
 from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
 from control_plane.api.uploads import flag, form, photo_limit, upload
-from control_plane.auth import OPERATOR
+from control_plane.auth import PEOPLE_READ, PEOPLE_WRITE
 from control_plane.plane import Plane
 from control_plane.store import discards, erasures, identities
 from control_plane.store.db import Connection
 from control_plane.store.erasures import Erasure
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.identities import Identity, Photo
+from control_plane.store.reach import Reach
 from faces.errors import Invalid, NotFound
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -62,17 +63,20 @@ class Force(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def search(call: Call[None, Search]) -> Response:
     """People, by name, external id or gallery."""
     asked = call.query
-    found = await call.plane.read(
-        lambda c: identities.listing(
-            c,
+
+    def work(connection: Connection) -> list[Identity]:
+        found = identities.listing(
+            connection,
             after=asked.after,
             limit=asked.limit + 1,
             name=asked.name,
             external_id=asked.external_id,
             gallery_id=asked.gallery,
+            within=call.reach.galleries(connection),
         )
-    )
-    return listing(found, asked.limit, lambda i: i.id)
+        return [call.reach.shown(connection, person) for person in found]
+
+    return listing(await call.plane.read(work), asked.limit, lambda i: i.id)
 
 
 async def create(call: Call[NewIdentity, None]) -> Response:
@@ -81,8 +85,12 @@ async def create(call: Call[NewIdentity, None]) -> Response:
     gallery_ids = fields.pop("galleries")
 
     def work(connection: Connection) -> Identity:
+        if call.reach.sites is not None and not gallery_ids:
+            raise Invalid("galleries: none", remedy="Name a gallery that the key's sites follow.")
+        for gallery_id in gallery_ids:
+            call.reach.gallery(connection, gallery_id)
         identity_id = identities.create(connection, gallery_ids=gallery_ids, now=call.plane.clock(), **fields)
-        return _valid(identities.get(connection, identity_id))
+        return call.reach.shown(connection, _valid(identities.get(connection, identity_id)))
 
     made = await call.plane.write(work)
     return answer(made, 201, {"Location": f"/v1/identities/{made.id}"})
@@ -91,7 +99,7 @@ async def create(call: Call[NewIdentity, None]) -> Response:
 async def show(call: Call[None, None]) -> Response:
     """One person."""
     identity_id = call.path()
-    return answer(await call.plane.read(lambda c: identities.get(c, identity_id)))
+    return answer(await call.plane.read(lambda c: call.reach.shown(c, identities.get(c, identity_id))))
 
 
 async def change(call: Call[ChangedIdentity, None]) -> Response:
@@ -102,7 +110,7 @@ async def change(call: Call[ChangedIdentity, None]) -> Response:
 
     def work(connection: Connection) -> Identity:
         identities.update(connection, identity_id, call.plane.clock(), **fields)
-        return _valid(identities.get(connection, identity_id))
+        return call.reach.shown(connection, _valid(identities.get(connection, identity_id)))
 
     return answer(await call.plane.write(work))
 
@@ -138,7 +146,7 @@ async def photos(call: Call[None, None]) -> Response:
 async def add_photo(call: Call[None, Force]) -> Response:
     """Put a photo forward for a person (with `Prefer: wait=5`: and wait for the outcome)."""
     identity_id = call.path()
-    person = await call.plane.read(lambda c: identities.get(c, identity_id))
+    person = await call.plane.read(lambda c: call.reach.shown(c, identities.get(c, identity_id)))
     gallery_id = DEFAULT_GALLERY if DEFAULT_GALLERY in person.galleries else min(person.galleries, default="")
     if not gallery_id:
         raise Invalid("the person is in no gallery", remedy="A photo is put forward for a person in a gallery.")
@@ -185,23 +193,34 @@ def _valid(identity: Identity) -> Identity:
     return identity
 
 
+PERSON = {"id": Reach.person}
+
 ROUTES = (
-    Route("GET", "/v1/identities", search, OPERATOR, {200: Listing[Identity]}, query=Search),
-    Route("POST", "/v1/identities", create, OPERATOR, {201: Identity}, body=NewIdentity),
-    Route("GET", "/v1/identities/{id}", show, OPERATOR, {200: Identity}),
-    Route("PATCH", "/v1/identities/{id}", change, OPERATOR, {200: Identity}, body=ChangedIdentity),
-    Route("DELETE", "/v1/identities/{id}", erase, OPERATOR, {204: None}),
-    Route("GET", "/v1/identities/{id}/erasure", erasure, OPERATOR, {200: Erasure}),
-    Route("GET", "/v1/identities/{id}/photos", photos, OPERATOR, {200: Listing[Photo]}),
+    Route("GET", "/v1/identities", search, PEOPLE_READ, {200: Listing[Identity]}, query=Search, within={}),
+    Route("POST", "/v1/identities", create, PEOPLE_WRITE, {201: Identity}, body=NewIdentity, within={}),
+    Route("GET", "/v1/identities/{id}", show, PEOPLE_READ, {200: Identity}, within=PERSON),
+    Route(
+        "PATCH",
+        "/v1/identities/{id}",
+        change,
+        PEOPLE_WRITE,
+        {200: Identity},
+        body=ChangedIdentity,
+        within={"id": Reach.whole},
+    ),
+    Route("DELETE", "/v1/identities/{id}", erase, PEOPLE_WRITE, {204: None}, within={"id": Reach.whole}),
+    Route("GET", "/v1/identities/{id}/erasure", erasure, PEOPLE_READ, {200: Erasure}),
+    Route("GET", "/v1/identities/{id}/photos", photos, PEOPLE_READ, {200: Listing[Photo]}, within=PERSON),
     Route(
         "POST",
         "/v1/identities/{id}/photos",
         add_photo,
-        OPERATOR,
+        PEOPLE_WRITE,
         enrollments.OUTCOMES,
         query=Force,
         reads=form("image", force="true: enrol a look-alike all the same") | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
+        within={"id": Reach.whole},
     ),
-    Route("GET", "/v1/identities/{id}/photos/{photo}", show_photo, OPERATOR, {200: PICTURE}),
+    Route("GET", "/v1/identities/{id}/photos/{photo}", show_photo, PEOPLE_READ, {200: PICTURE}, within=PERSON),
 )

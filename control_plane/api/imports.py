@@ -13,7 +13,7 @@ from control_plane.api.failures import refusal
 from control_plane.api.route import Call, Limit, Listing, Media, Paging, Route, answer, listing
 from control_plane.api.tables import CSV, line
 from control_plane.api.uploads import archive_limit, flag, form, keep, upload
-from control_plane.auth import OPERATOR
+from control_plane.auth import IMPORTS_READ, IMPORTS_WRITE
 from control_plane.dispatch import READ_ARCHIVE
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
@@ -205,22 +205,22 @@ async def undo(call: Call[None, None]) -> Response:
 OUTCOMES = {201: Import, 202: Import, 422: Media((PROBLEM_JSON,), FailedImport)}
 
 ROUTES = (
-    Route("GET", "/v1/imports", browse, OPERATOR, {200: Listing[Import]}, query=Paging),
+    Route("GET", "/v1/imports", browse, IMPORTS_READ, {200: Listing[Import]}, query=Paging),
     Route(
         "POST",
         "/v1/imports",
         create,
-        OPERATOR,
+        IMPORTS_WRITE,
         OUTCOMES,
         query=NewImport,
         reads=form("zip", force="true: enrol look-alikes all the same", dry_run="true: change nothing")
         | {ZIP: Media((ZIP,))},
         limit=archive_limit,
     ),
-    Route("GET", "/v1/imports/{id}", show, OPERATOR, {200: Import}),
-    Route("GET", "/v1/imports/{id}/items", items, OPERATOR, {200: Listing[Item]}, query=Items),
-    Route("GET", "/v1/imports/{id}/refusals.csv", refusals, OPERATOR, {200: Media((CSV,))}),
-    Route("POST", "/v1/imports/{id}/accept", accept, OPERATOR, OUTCOMES, body=Accept),
-    Route("POST", "/v1/imports/{id}/cancel", cancel, OPERATOR, OUTCOMES),
-    Route("POST", "/v1/imports/{id}/undo", undo, OPERATOR, OUTCOMES),
+    Route("GET", "/v1/imports/{id}", show, IMPORTS_READ, {200: Import}),
+    Route("GET", "/v1/imports/{id}/items", items, IMPORTS_READ, {200: Listing[Item]}, query=Items),
+    Route("GET", "/v1/imports/{id}/refusals.csv", refusals, IMPORTS_READ, {200: Media((CSV,))}),
+    Route("POST", "/v1/imports/{id}/accept", accept, IMPORTS_WRITE, OUTCOMES, body=Accept),
+    Route("POST", "/v1/imports/{id}/cancel", cancel, IMPORTS_WRITE, OUTCOMES),
+    Route("POST", "/v1/imports/{id}/undo", undo, IMPORTS_WRITE, OUTCOMES),
 )

@@ -12,12 +12,13 @@ from control_plane.api.failures import original_members, refusal
 from control_plane.api.identities import erased
 from control_plane.api.route import LONGEST_WAIT_S, Call, Media, Route, answer
 from control_plane.api.uploads import FORMS, archive_limit, flag, form, photo_limit, upload
-from control_plane.auth import OPERATOR
+from control_plane.auth import IMPORTS_WRITE, PEOPLE_READ, PEOPLE_WRITE
 from control_plane.problems import PROBLEM_JSON, Problem, problem
 from control_plane.store import identities, import_items, imports
 from control_plane.store.db import Connection
 from control_plane.store.enrollments import Enrollment, State
 from control_plane.store.galleries import DEFAULT_GALLERY
+from control_plane.store.reach import Reach
 from faces.errors import Invalid, NotFound
 
 
@@ -63,7 +64,7 @@ async def register(call: Call[None, None]) -> Response:
         if not given or sent.file is None:
             raise Invalid("name & image required")
         name, force = texts.name(given), flag(sent.fields, "force")
-        await call.plane.read(lambda c: identities.by_name(c, name, DEFAULT_GALLERY))
+        await call.plane.read(lambda c: _called(c, call.reach, name))
         enrollment = await enrolling.put_forward(
             call.plane, sent.file, LONGEST_WAIT_S, gallery_id=DEFAULT_GALLERY, name=name, force=force
         )
@@ -87,16 +88,30 @@ async def unregister(call: Call[None, None]) -> Response:
     if not given:
         raise Invalid("name required")
     name = texts.name(given)
-    identity_id = await call.plane.read(lambda c: identities.by_name(c, name, DEFAULT_GALLERY))
+    identity_id = await call.plane.read(lambda c: _called(c, call.reach, name))
     if identity_id is None:
         raise NotFound(f"there is no face called {name!r}")
     await erased(call.plane, identity_id)
     return answer(Done(True, f"Face {name} removed"))
 
 
+def _called(connection: Connection, reach: Reach, name: str) -> str | None:
+    """The id of the person of this name, if there is one and they may be changed."""
+    reach.gallery(connection, DEFAULT_GALLERY)
+    found = identities.by_name(connection, name, DEFAULT_GALLERY)
+    if found is not None:
+        reach.whole(connection, found)
+    return found
+
+
 async def faces(call: Call[None, None]) -> Response:
     """The names of all who can be recognised."""
-    return answer(await call.plane.read(lambda c: identities.names(c, DEFAULT_GALLERY)))
+
+    def work(connection: Connection) -> list[str]:
+        call.reach.gallery(connection, DEFAULT_GALLERY)
+        return identities.names(connection, DEFAULT_GALLERY)
+
+    return answer(await call.plane.read(work))
 
 
 async def register_faces(call: Call[None, None]) -> Response:
@@ -138,19 +153,20 @@ ROUTES = (
         "POST",
         "/register",
         register,
-        OPERATOR,
+        PEOPLE_WRITE,
         {200: Done, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
         reads=form("image", name="whose photo it is", force="true: enrol a look-alike all the same"),
         limit=photo_limit,
+        within={},
         original=True,
     ),
-    Route("POST", "/unregister", unregister, OPERATOR, {200: Done}, reads=NAME_FORM, original=True),
-    Route("GET", "/faces", faces, OPERATOR, {200: list[str]}, original=True),
+    Route("POST", "/unregister", unregister, PEOPLE_WRITE, {200: Done}, reads=NAME_FORM, original=True, within={}),
+    Route("GET", "/faces", faces, PEOPLE_READ, {200: list[str]}, original=True, within={}),
     Route(
         "POST",
         "/register-faces",
         register_faces,
-        OPERATOR,
+        IMPORTS_WRITE,
         {200: Registered, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
         reads=form("zip", force="true: enrol look-alikes all the same"),
         limit=archive_limit,

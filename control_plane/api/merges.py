@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from control_plane.api.route import Call, Route, answer
-from control_plane.auth import OPERATOR
+from control_plane.auth import PEOPLE_WRITE
 from control_plane.store import identities, merges
 from control_plane.store.db import Connection
 from control_plane.store.identities import Identity
@@ -42,6 +42,6 @@ async def _do(call: Call[Other, None], what: Callable[[Connection, str, str, dat
 
 
 ROUTES = (
-    Route("POST", "/v1/identities/{id}/merge", merge, OPERATOR, {200: Identity}, body=Other),
-    Route("POST", "/v1/identities/{id}/unmerge", unmerge, OPERATOR, {200: Identity}, body=Other),
+    Route("POST", "/v1/identities/{id}/merge", merge, PEOPLE_WRITE, {200: Identity}, body=Other),
+    Route("POST", "/v1/identities/{id}/unmerge", unmerge, PEOPLE_WRITE, {200: Identity}, body=Other),
 )

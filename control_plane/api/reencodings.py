@@ -6,7 +6,7 @@ import msgspec
 from starlette.responses import Response
 
 from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
-from control_plane.auth import OPERATOR
+from control_plane.auth import GALLERIES_READ, GALLERIES_WRITE
 from control_plane.dispatch import PLAN_REENCODING
 from control_plane.store import reencodings
 from control_plane.store.db import Connection
@@ -99,12 +99,12 @@ async def clean_up(call: Call[None, None]) -> Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/reencodings", browse, OPERATOR, {200: Listing[Reencoding]}, query=Paging),
-    Route("POST", "/v1/reencodings", create, OPERATOR, {202: Reencoding}, body=NewReencoding),
-    Route("POST", "/v1/reencodings/cleanup", clean_up, OPERATOR, {200: CleanedUp}),
-    Route("GET", "/v1/reencodings/{id}", show, OPERATOR, {200: Reencoding}),
-    Route("GET", "/v1/reencodings/{id}/refusals", refusals, OPERATOR, {200: Listing[RefusedPhoto]}),
-    Route("GET", "/v1/reencodings/{id}/losses", losses, OPERATOR, {200: Listing[Loss]}),
-    Route("POST", "/v1/reencodings/{id}/switch", switch, OPERATOR, {200: Reencoding}, body=Switch),
-    Route("POST", "/v1/reencodings/{id}/cancel", cancel, OPERATOR, {200: Reencoding}),
+    Route("GET", "/v1/reencodings", browse, GALLERIES_READ, {200: Listing[Reencoding]}, query=Paging),
+    Route("POST", "/v1/reencodings", create, GALLERIES_WRITE, {202: Reencoding}, body=NewReencoding),
+    Route("POST", "/v1/reencodings/cleanup", clean_up, GALLERIES_WRITE, {200: CleanedUp}),
+    Route("GET", "/v1/reencodings/{id}", show, GALLERIES_READ, {200: Reencoding}),
+    Route("GET", "/v1/reencodings/{id}/refusals", refusals, GALLERIES_READ, {200: Listing[RefusedPhoto]}),
+    Route("GET", "/v1/reencodings/{id}/losses", losses, GALLERIES_READ, {200: Listing[Loss]}),
+    Route("POST", "/v1/reencodings/{id}/switch", switch, GALLERIES_WRITE, {200: Reencoding}, body=Switch),
+    Route("POST", "/v1/reencodings/{id}/cancel", cancel, GALLERIES_WRITE, {200: Reencoding}),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -14,10 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route as WebRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from control_plane.auth import EDGE, Caller, EdgeCaller, edge_of
+from control_plane.auth import EDGE, Caller, EdgeCaller, Need, check_edge, edge_of
 from control_plane.config import Config
 from control_plane.plane import Plane
-from control_plane.problems import TooLarge, Unsupported
+from control_plane.problems import Forbidden, TooLarge, Unsupported
+from control_plane.store.db import Connection
+from control_plane.store.reach import Reach
 from faces.errors import Invalid, NotFound
 
 B = TypeVar("B")
@@ -29,6 +32,9 @@ Position = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 MAX_JSON_BYTES = 1 << 20
 LONGEST_WAIT_S = 30
+
+Within = Mapping[str, Callable[[Reach, Connection, str], None]]
+"""For parts of the path: what checks that they are within a caller's reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +54,16 @@ class Call(Generic[B, Q]):
     body: B
     query: Q
     edge: EdgeCaller
+    caller: Caller
+
+    @property
+    def reach(self) -> Reach:
+        """What the caller may know of."""
+        return Reach(self.caller.sites)
 
     def path(self, name: str = "id") -> str:
         """A part of the path; one that cannot be an id is not found."""
-        value = str(self.request.path_params[name])
-        if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", value):
-            raise NotFound(f"there is nothing called {value[:64]!r}")
-        return value
+        return path_part(self.request.path_params[name])
 
     @property
     def wait_s(self) -> int:
@@ -74,18 +83,27 @@ class Route(Generic[B, Q]):
     `answers` gives for each status the type of the JSON answered, or Media, or None for no content. `body` is the
     type of a JSON body; `reads` describes a body that the endpoint reads by itself. `limit` is the largest body in
     bytes. `original` marks the endpoints of the original service, whose errors keep its members too.
+
+    `within` says how a caller bound to sites is held to them: by checks on parts of the path, and for the rest by the
+    endpoint itself (`Call.reach`). None: keys that are bound to sites may not call it. Edges are held to their site by
+    their id.
     """
 
     method: str
     path: str
     endpoint: Callable[[Call[B, Q]], Awaitable[Response]]
-    caller: Caller
+    needs: Need
     answers: Mapping[int, Any]
     body: type[B] | None = None
     query: type[Q] | None = None
     reads: Mapping[str, Any] = field(default_factory=dict)
     limit: Callable[[Config], int] = lambda _: MAX_JSON_BYTES
     original: bool = False
+    within: Within | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.needs, Need):
+            raise TypeError(f"{self.method} {self.path} does not declare what its caller needs")
 
 
 class Endpoint:
@@ -103,11 +121,33 @@ class Endpoint:
         route = self.routes["GET" if scope["method"] == "HEAD" else scope["method"]]
         limit = route.limit(self._plane.config)
         request = Request(scope, _limited(Headers(scope=scope), receive, limit), send)
-        edge = edge_of(request) if route.caller is EDGE else EdgeCaller("", 0)
+        caller = self._plane.admit(request.headers, route.needs)
+        edge = edge_of(request) if route.needs is EDGE else EdgeCaller("", 0)
+        if route.needs is EDGE:
+            check_edge(caller, edge.id, self._plane.feed.news.places)
+        elif caller.sites is not None:
+            await self._plane.read(partial(check_reach, route, caller.sites, request.path_params))
         query = None if route.query is None else _query(request, route.query)
         body = None if route.body is None else await _body(request, route.body)
-        response = await route.endpoint(Call(request, self._plane, body, query, edge))
+        response = await route.endpoint(Call(request, self._plane, body, query, edge, caller))
         await response(scope, receive, send)
+
+
+def check_reach(
+    route: Route[Any, Any], sites: frozenset[str], parts: Mapping[str, Any], connection: Connection
+) -> None:
+    """Raises Forbidden or NotFound if a caller bound to sites may not call this, or not with these parts of a path."""
+    if route.within is None:
+        raise Forbidden("a key that is bound to sites may not do this", remedy="It needs a key for all sites.")
+    for name, check in route.within.items():
+        check(Reach(sites), connection, path_part(parts[name]))
+
+
+def path_part(value: Any) -> str:
+    """A part of the path; one that cannot be an id is not found."""
+    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", str(value)):
+        raise NotFound(f"there is nothing called {str(value)[:64]!r}")
+    return str(value)
 
 
 def served(routes: Iterable[Route[Any, Any]], plane: Plane) -> list[WebRoute]:

@@ -20,6 +20,7 @@ from control_plane.api import (
     merges,
     reencodings,
     sites,
+    tickets,
     webhooks,
 )
 from control_plane.api.route import Route
@@ -40,5 +41,6 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *galleries.ROUTES,
     *webhooks.ROUTES,
     *alarms.ROUTES,
+    *tickets.ROUTES,
     *health.ROUTES,
 )

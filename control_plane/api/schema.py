@@ -18,6 +18,10 @@ from faces.wire import EDGE_HEADER, WIRE_HEADER
 REF = "#/components/schemas/{name}"
 BINARY = {"type": "string", "format": "binary"}
 ERROR = Media((PROBLEM_JSON,), Problem)
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An access key; `x-rollcall-needs` is its scope."},
+    "basic": {"type": "http", "scheme": "basic", "description": "The same key as the password, with any user."},
+}
 INTRODUCTION = (
     "Errors are application/problem+json with a stable `code`. Live frames and events: WebSocket `/ws/face-stream`, "
     "subprotocol `rollcall.v1`; edges: `/v1/edge/link`. Lists are paged: give `next` as `after`."
@@ -55,7 +59,7 @@ def document(routes: Iterable[Route[Any, Any]], version: str) -> Schema:
         "openapi": "3.1.0",
         "info": {"title": "Rollcall", "version": version, "description": INTRODUCTION},
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": SECURITY},
     }
 
 
@@ -76,7 +80,8 @@ def _operation(route: Route[Any, Any], schema_of: Callable[[Any], Schema], compo
     operation: Schema = {
         "summary": inspect.getdoc(route.endpoint),
         "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
-        "x-rollcall-caller": route.caller,
+        "x-rollcall-needs": route.needs,
+        "security": [] if route.needs is ANYBODY else [{"bearer": []}, {"basic": []}],
         "parameters": [*_path_parameters(route), *_headers(route), *_query_parameters(route, schema_of, components)],
         "responses": responses,
     }
@@ -111,7 +116,7 @@ def _path_parameters(route: Route[Any, Any]) -> list[Schema]:
 
 
 def _headers(route: Route[Any, Any]) -> list[Schema]:
-    names = (EDGE_HEADER, WIRE_HEADER) if route.caller is EDGE else ()
+    names = (EDGE_HEADER, WIRE_HEADER) if route.needs is EDGE else ()
     return [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in names]
 
 

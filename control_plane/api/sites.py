@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from control_plane.api import texts
 from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
-from control_plane.auth import OPERATOR
+from control_plane.auth import SITES_READ, SITES_WRITE
 from control_plane.store import sites
 from control_plane.store.db import Connection
 from control_plane.store.galleries import DEFAULT_GALLERY
+from control_plane.store.reach import Reach
 from control_plane.store.sites import Site
 
 Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
@@ -54,7 +55,8 @@ class ChangedSite(Settings, frozen=True, kw_only=True):
 async def browse(call: Call[None, Paging]) -> Response:
     """Sites."""
     asked = call.query
-    found = await call.plane.read(lambda c: sites.listing(c, after=asked.after, limit=asked.limit + 1))
+    within = call.reach.sites
+    found = await call.plane.read(lambda c: sites.listing(c, after=asked.after, limit=asked.limit + 1, within=within))
     return listing(found, asked.limit, lambda s: s.id)
 
 
@@ -95,8 +97,8 @@ async def change(call: Call[ChangedSite, None]) -> Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/sites", browse, OPERATOR, {200: Listing[Site]}, query=Paging),
-    Route("POST", "/v1/sites", create, OPERATOR, {201: Site}, body=NewSite),
-    Route("GET", "/v1/sites/{id}", show, OPERATOR, {200: Site}),
-    Route("PATCH", "/v1/sites/{id}", change, OPERATOR, {200: Site}, body=ChangedSite),
+    Route("GET", "/v1/sites", browse, SITES_READ, {200: Listing[Site]}, query=Paging, within={}),
+    Route("POST", "/v1/sites", create, SITES_WRITE, {201: Site}, body=NewSite),
+    Route("GET", "/v1/sites/{id}", show, SITES_READ, {200: Site}, within={"id": Reach.site}),
+    Route("PATCH", "/v1/sites/{id}", change, SITES_WRITE, {200: Site}, body=ChangedSite),
 )

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from control_plane.api.identities import Moment
 from control_plane.api.route import Call, Listing, Paging, Route, answer, listing, plain
-from control_plane.auth import OPERATOR
+from control_plane.auth import WEBHOOKS_READ, WEBHOOKS_WRITE
 from control_plane.store import deliveries, webhooks
 from control_plane.store.db import Connection
 from control_plane.store.deliveries import Attempt, Delivery, DeliveryState, Replayed
@@ -190,19 +190,21 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 
 ROUTES = (
-    Route("GET", "/v1/webhooks", browse, OPERATOR, {200: Listing[Webhook]}, query=Paging),
-    Route("POST", "/v1/webhooks", create, OPERATOR, {201: WebhookWithSecret}, body=NewWebhook),
-    Route("GET", "/v1/webhooks/{id}", show, OPERATOR, {200: Webhook}),
-    Route("PATCH", "/v1/webhooks/{id}", change, OPERATOR, {200: Webhook}, body=ChangedWebhook),
-    Route("DELETE", "/v1/webhooks/{id}", delete, OPERATOR, {204: None}),
-    Route("POST", "/v1/webhooks/{id}/rotate", rotate, OPERATOR, {200: Secret}, body=Rotation),
-    Route("POST", "/v1/webhooks/{id}/replay", replay, OPERATOR, {202: Replayed}, body=Replay),
-    Route("GET", "/v1/webhooks/{id}/deliveries", browse_deliveries, OPERATOR, {200: Listing[Delivery]}, query=Which),
+    Route("GET", "/v1/webhooks", browse, WEBHOOKS_READ, {200: Listing[Webhook]}, query=Paging),
+    Route("POST", "/v1/webhooks", create, WEBHOOKS_WRITE, {201: WebhookWithSecret}, body=NewWebhook),
+    Route("GET", "/v1/webhooks/{id}", show, WEBHOOKS_READ, {200: Webhook}),
+    Route("PATCH", "/v1/webhooks/{id}", change, WEBHOOKS_WRITE, {200: Webhook}, body=ChangedWebhook),
+    Route("DELETE", "/v1/webhooks/{id}", delete, WEBHOOKS_WRITE, {204: None}),
+    Route("POST", "/v1/webhooks/{id}/rotate", rotate, WEBHOOKS_WRITE, {200: Secret}, body=Rotation),
+    Route("POST", "/v1/webhooks/{id}/replay", replay, WEBHOOKS_WRITE, {202: Replayed}, body=Replay),
+    Route(
+        "GET", "/v1/webhooks/{id}/deliveries", browse_deliveries, WEBHOOKS_READ, {200: Listing[Delivery]}, query=Which
+    ),
     Route(
         "GET",
         "/v1/webhooks/{id}/deliveries/{delivery}/attempts",
         attempts,
-        OPERATOR,
+        WEBHOOKS_READ,
         {200: Listing[Attempt]},
     ),
 )

@@ -1,5 +1,7 @@
 // The WebSocket: frames of one camera, and events by cursor. It reconnects and resumes where it was.
 
+import { ask } from "./dom.js";
+
 const LONGEST_WAIT_MS = 8000;
 
 export class Stream {
@@ -23,9 +25,13 @@ export class Stream {
     this.sayLens();
   }
 
-  connect() {
+  /** A WebSocket sends no key of its own: a ticket opens it. */
+  async connect() {
+    const ticket = await ask("/v1/tickets", { method: "POST" }).catch(() => null);
+    if (!ticket) return this.closed();
     const scheme = location.protocol === "https:" ? "wss" : "ws";
-    this.socket = new WebSocket(`${scheme}://${location.host}/ws/face-stream`, "rollcall.v1");
+    const protocols = ["rollcall.v1", ticket.subprotocol];
+    this.socket = new WebSocket(`${scheme}://${location.host}/ws/face-stream`, protocols);
     this.socket.binaryType = "arraybuffer";
     this.socket.onopen = () => this.opened();
     this.socket.onclose = () => this.closed();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 
@@ -94,14 +95,18 @@ def listing(
     limit: int = 100,
     still_open: bool | None = None,
     alarm_id: str | None = None,
+    within: Collection[str] | None = None,
 ) -> list[Alarm]:
-    """Alarms in id order from `after` on: all, or the open or acknowledged ones alone."""
+    """Alarms in id order from `after` on, of the sites `within` if given: all, or the open or acknowledged
+    ones alone."""
     query = sa.select(alarms).where(alarms.c.id > after).order_by(alarms.c.id).limit(limit)
     if still_open is not None:
         is_open = alarms.c.acknowledged_at.is_(None)
         query = query.where(is_open if still_open else ~is_open)
     if alarm_id is not None:
         query = query.where(alarms.c.id == alarm_id)
+    if within is not None:
+        query = query.where(alarms.c.site_id.in_(within))
     names = [name for name in Alarm.__struct_fields__ if name != "kind"]
     return [
         Alarm(kind=AlarmKind(row.kind), **{name: row._mapping[name] for name in names})

@@ -78,11 +78,13 @@ class EventInFull(LoggedEvent, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events are asked for; None asks nothing. `since` and `until` (excluded) bound the time of capture.
+    """Which events are asked for; None asks nothing. `sites`: of any of them; `since` and `until` (excluded) bound the
+    time of capture.
 
     Those of an identity are also those of all who were merged into one person with it.
     """
 
+    sites: frozenset[str] | None = None
     site_id: str | None = None
     edge_id: str | None = None
     camera: str | None = None
@@ -97,6 +99,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         for name in ("site_id", "edge_id", "camera", "gallery_id", "status", "kind"):
             if (value := getattr(self, name)) is not None:
                 yield events.c[name] == value
+        if self.sites is not None:
+            yield events.c.site_id.in_(self.sites)
         if self.identity_id is not None:
             person = identities.tree(connection, identities.survivor(connection, self.identity_id))
             yield events.c.identity_id.in_(person)

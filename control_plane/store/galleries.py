@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
@@ -196,15 +196,23 @@ def get(connection: sa.Connection, gallery_id: str) -> Gallery:
 
 
 def listing(
-    connection: sa.Connection, *, after: str = "", limit: int = 100, gallery_id: str | None = None
+    connection: sa.Connection,
+    *,
+    after: str = "",
+    limit: int = 100,
+    gallery_id: str | None = None,
+    within: Collection[str] | None = None,
 ) -> list[Gallery]:
-    """Galleries in id order from `after` on, each with where it stands and how many people are in it."""
+    """Galleries in id order from `after` on, of those `within` if given, each with where it stands and how many
+    people are in it."""
     members = (
         sa.select(sa.func.count()).where(gallery_members.c.gallery_id == galleries.c.id).scalar_subquery()
     ).label("identities")
     query = sa.select(galleries, members).where(galleries.c.id > after).order_by(galleries.c.id).limit(limit)
     if gallery_id is not None:
         query = query.where(galleries.c.id == gallery_id)
+    if within is not None:
+        query = query.where(galleries.c.id.in_(within))
     return [
         Gallery(
             id=r.id,

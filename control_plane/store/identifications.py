@@ -96,10 +96,23 @@ def get(connection: sa.Connection, identification_id: str) -> Identification:
     """An identification, as if asked now: people erased since are no candidates. Raises NotFound."""
     row = connection.execute(sa.select(identifications).where(identifications.c.id == identification_id)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no identification {identification_id!r}", remedy="Answers are kept a short while.")
+        raise unknown(identification_id)
     values = {name: row._mapping[name] for name in Identification.__struct_fields__}
     values |= {"state": State(row.state), "reason": Reason(row.reason) if row.reason else None}
     return Identification(**{**values, "faces": _told(connection, msgspec.convert(row.faces or [], list[FoundFace]))})
+
+
+def searched(connection: sa.Connection, identification_id: str) -> list[str]:
+    """The galleries that it searches; raises NotFound."""
+    mine = identifications.c.id == identification_id
+    found: list[str] | None = connection.execute(sa.select(identifications.c.galleries).where(mine)).scalar()
+    if found is None:
+        raise unknown(identification_id)
+    return found
+
+
+def unknown(identification_id: str) -> NotFound:
+    return NotFound(f"there is no identification {identification_id!r}", remedy="Answers are kept a short while.")
 
 
 def due(connection: sa.Connection, now: datetime, *, limit: int = 100) -> list[str]:

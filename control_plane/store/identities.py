@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -156,9 +156,10 @@ def listing(
     name: str | None = None,
     external_id: str | None = None,
     gallery_id: str | None = None,
+    within: Collection[str] | None = None,
 ) -> list[Identity]:
-    """Identities in id order from `after` on; `name` finds parts of names, whatever their case. The external id of
-    somebody who was merged into another person finds that one."""
+    """Identities in id order from `after` on, of the galleries `within` if given; `name` finds parts of names, whatever
+    their case. The external id of somebody who was merged into another person finds that one."""
     query = sa.select(identities).where((identities.c.id > after) & identities.c.merged_into.is_(None))
     query = query.order_by(identities.c.id).limit(limit)
     if name is not None:
@@ -168,6 +169,11 @@ def listing(
         query = query.where(identities.c.id == survivor(connection, bearer or ""))
     if gallery_id is not None:
         query = query.join(gallery_members).where(gallery_members.c.gallery_id == gallery_id)
+        if within is not None and gallery_id not in within:
+            return []
+    if within is not None:
+        known = sa.select(gallery_members.c.identity_id).where(gallery_members.c.gallery_id.in_(within))
+        query = query.where(identities.c.id.in_(known))
     return _identities(connection, connection.execute(query).all())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -141,10 +141,20 @@ def get(connection: sa.Connection, site_id: str) -> Site:
     return found[0]
 
 
-def listing(connection: sa.Connection, *, after: str = "", limit: int = 100, site_id: str | None = None) -> list[Site]:
+def listing(
+    connection: sa.Connection,
+    *,
+    after: str = "",
+    limit: int = 100,
+    site_id: str | None = None,
+    within: Collection[str] | None = None,
+) -> list[Site]:
+    """Sites in id order from `after` on, of those `within` if given."""
     query = sa.select(sites).where(sites.c.id > after).order_by(sites.c.id).limit(limit)
     if site_id is not None:
         query = query.where(sites.c.id == site_id)
+    if within is not None:
+        query = query.where(sites.c.id.in_(within))
     rows = connection.execute(query).all()
     followed = connection.execute(sa.select(site_galleries)).all()
     return [
@@ -162,9 +172,12 @@ def listing(connection: sa.Connection, *, after: str = "", limit: int = 100, sit
     ]
 
 
-def welcome(connection: sa.Connection, edge_id: str, hello: Hello, wire: int, now: datetime) -> Welcome:
-    """Take in an edge that introduces itself, for the first time or again; raises NotFound for an unknown site."""
-    site = _site_named(connection, hello.site)
+def welcome(
+    connection: sa.Connection, edge_id: str, hello: Hello, wire: int, now: datetime, *, site_id: str | None = None
+) -> Welcome:
+    """Take in an edge that introduces itself, for the first time or again; raises NotFound for an unknown site, or
+    another than `site_id` if that is given."""
+    site = _site_named(connection, hello.site, site_id)
     values = {
         "site_id": site.id,
         "name": hello.name,
@@ -277,12 +290,16 @@ def edge_listing(
     limit: int = 100,
     site_id: str | None = None,
     edge_id: str | None = None,
+    within: Collection[str] | None = None,
 ) -> list[Edge]:
-    """Edges in id order from `after` on, each with its cameras and how far its galleries lag."""
+    """Edges in id order from `after` on, of the sites `within` if given, each with its cameras and how far its
+    galleries lag."""
     query = sa.select(edges, sites.c.name.label("site")).join(sites).where(edges.c.id > after)
     for column, value in ((edges.c.site_id, site_id), (edges.c.id, edge_id)):
         if value is not None:
             query = query.where(column == value)
+    if within is not None:
+        query = query.where(edges.c.site_id.in_(within))
     rows = connection.execute(query.order_by(edges.c.id).limit(limit)).all()
     ids = [r.id for r in rows]
     return [
@@ -301,8 +318,10 @@ def _check_name(connection: sa.Connection, name: str, site_id: str) -> None:
         raise Conflict(f"there is a site {name!r} already")
 
 
-def _site_named(connection: sa.Connection, name: str | None) -> sa.Row[Any, Any, Any]:
-    chosen = sites.c.id == DEFAULT_SITE if name is None else sites.c.name == name
+def _site_named(connection: sa.Connection, name: str | None, only: str | None) -> sa.Row[Any, Any, Any]:
+    chosen = sites.c.id == (only or DEFAULT_SITE) if name is None else sites.c.name == name
+    if only is not None:
+        chosen &= sites.c.id == only
     site = connection.execute(sa.select(sites.c.id, sites.c.name, sites.c.lease_days).where(chosen)).one_or_none()
     if site is None:
         raise NotFound(f"there is no site {name!r}", remedy="Make it with POST /v1/sites, or leave SITE empty.")

@@ -71,6 +71,31 @@ galleries = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# `sites` are ids, null: all of them. No foreign keys: with its last site gone a key is good for none, not for all.
+keys = Table(
+    "keys",
+    metadata,
+    _id(),
+    Column("role", String(16), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("sites", Json),
+    Column("edge_id", Id),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime),
+)
+
+# By the SHA-256 of the ticket. `key_id` null: made while nobody was asked for a key.
+tickets = Table(
+    "tickets",
+    metadata,
+    _id(),
+    Column("key_id", Id, ForeignKey("keys.id", ondelete="CASCADE")),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
 site_galleries = Table(
     "site_galleries",
     metadata,

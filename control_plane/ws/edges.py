@@ -9,19 +9,19 @@ import time
 import msgspec
 from starlette.websockets import WebSocket
 
-from control_plane.auth import edge_of
+from control_plane.auth import EDGE, Caller, check_edge, edge_of
 from control_plane.fanout import Frame, Lens
 from control_plane.plane import Plane
 from control_plane.problems import Replaced
 from control_plane.store import sites
 from control_plane.store.db import Connection
 from control_plane.ws.links import RENEW_AFTER_S, Leases, Link
-from control_plane.ws.session import first_of, received, send, told_by_code
+from control_plane.ws.session import first_of, received, send, told_by_code, while_valid
 from faces.errors import Invalid
 from faces.wire import LINK_PROTOCOL, LinkStatus, decode_text, encode_text, unpack_frame
 
 
-async def link(websocket: WebSocket, plane: Plane) -> None:
+async def link(websocket: WebSocket, plane: Plane, by: Caller) -> None:
     """One edge's connection, from its handshake to its end."""
     caller = edge_of(websocket)
     if LINK_PROTOCOL not in websocket.scope["subprotocols"]:
@@ -29,12 +29,13 @@ async def link(websocket: WebSocket, plane: Plane) -> None:
 
     def known(connection: Connection) -> sites.Edge:
         sites.site_of(connection, caller.id)
+        check_edge(by, caller.id, sites.places(connection))
         return sites.edge(connection, caller.id, plane.clock())
 
     edge = await plane.read(known)
     await websocket.accept(LINK_PROTOCOL)
     async with told_by_code(websocket):
-        await Session(websocket, plane, edge).run()
+        await while_valid(plane, by, EDGE, Session(websocket, plane, edge).run())
 
 
 class Session:

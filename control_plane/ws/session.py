@@ -3,17 +3,75 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from control_plane.problems import TABLE
+from control_plane.auth import TICKET_PROTOCOL, Caller, Need
+from control_plane.feed import News
+from control_plane.plane import Plane
+from control_plane.problems import TABLE, Unauthenticated
+from control_plane.store import tickets
 from faces.errors import RollcallError
 
 SEND_WITHIN_S = 10.0
 """A client that has not read for this long is cut off."""
+
+LOOK_EVERY_S = 3600.0
+"""How often at least the clock is asked whether a key has expired: it may have been set meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """A WebSocket's endpoint, and what its caller needs: as an ASGI application."""
+
+    endpoint: Callable[[WebSocket, Plane, Caller], Awaitable[None]]
+    needs: Need
+    plane: Plane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        await self.endpoint(websocket, self.plane, await self._caller(websocket))
+
+    async def _caller(self, websocket: WebSocket) -> Caller:
+        """Who opens it: by a ticket where one is offered, else by the headers; raises Unauthenticated and Forbidden."""
+        offered = [p for p in websocket.scope["subprotocols"] if p.startswith(TICKET_PROTOCOL)]
+        if not offered:
+            return self.plane.admit(websocket.headers, self.needs)
+        ticket, now = offered[0].removeprefix(TICKET_PROTOCOL), self.plane.clock()
+        good, key_id = await self.plane.write(lambda c: tickets.redeem(c, ticket, now))
+        if not good:
+            raise Unauthenticated("this ticket is not good any more", remedy="Take a new one for each socket.")
+        return self.plane.gate.bearer(key_id, self.needs)
+
+
+async def while_valid(plane: Plane, caller: Caller, need: Need, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work for as long as the caller's key counts; raises Unauthenticated when it does no more."""
+    await first_of(work, _until_void(plane, caller, need))
+
+
+async def _until_void(plane: Plane, caller: Caller, need: Need) -> None:
+    changed = asyncio.Event()
+
+    def look(before: News) -> None:
+        # There are many sockets, many commits, and few changes of keys.
+        if plane.feed.news.keys is not before.keys:
+            changed.set()
+
+    with plane.feed.listening(look):
+        while True:
+            changed.clear()
+            plane.gate.check(caller, need)
+            expires_at = caller.key.expires_at if caller.key else None
+            left_s = None if expires_at is None else min((expires_at - plane.clock()).total_seconds(), LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await changed.wait()
 
 
 @asynccontextmanager

@@ -7,14 +7,17 @@ import asyncio
 import msgspec
 from starlette.websockets import WebSocket
 
+from control_plane.auth import EVENTS_READ, Caller
 from control_plane.fanout import Lens, Mailbox
 from control_plane.feed import event_message
 from control_plane.plane import Plane
+from control_plane.problems import Forbidden
 from control_plane.store import events
+from control_plane.store.events import Wanted
 from control_plane.store.sites import DEFAULT_SITE, PlacedCamera
 from control_plane.ws.progress import Progress
-from control_plane.ws.session import first_of, received, send, told_by_code
-from faces.errors import Invalid
+from control_plane.ws.session import first_of, received, send, told_by_code, while_valid
+from faces.errors import Invalid, NotFound
 from faces.wire import WATCH_PROTOCOL, decode_text, encode_text
 
 PAGE = 200
@@ -52,25 +55,26 @@ class Cameras(msgspec.Struct, frozen=True, tag="cameras"):
 Asked = WatchCamera | Unwatch | FollowEvents | FollowImports
 
 
-async def stream(websocket: WebSocket, plane: Plane) -> None:
+async def stream(websocket: WebSocket, plane: Plane, caller: Caller) -> None:
     """One watcher, from its handshake to its end. Whoever does not offer our subprotocol is the original's client."""
     watcher: Watcher | OriginalWatcher
     if WATCH_PROTOCOL in websocket.scope["subprotocols"]:
         await websocket.accept(WATCH_PROTOCOL)
-        watcher = Watcher(websocket, plane)
+        watcher = Watcher(websocket, plane, caller)
     else:
         await websocket.accept()
-        watcher = OriginalWatcher(websocket, plane, websocket.query_params.get("camera"))
+        watcher = OriginalWatcher(websocket, plane, caller, websocket.query_params.get("camera"))
     async with told_by_code(websocket):
-        await watcher.run()
+        await while_valid(plane, caller, EVENTS_READ, watcher.run())
 
 
 class OriginalWatcher:
     """A client of the original: one JSON message a frame of one camera. What it sends is ignored."""
 
-    def __init__(self, websocket: WebSocket, plane: Plane, camera: str | None) -> None:
+    def __init__(self, websocket: WebSocket, plane: Plane, caller: Caller, camera: str | None) -> None:
         self._websocket = websocket
         self._plane = plane
+        self._caller = caller
         self._camera = camera
         self._lens: Lens | None = None
         self._wake = asyncio.Event()
@@ -85,11 +89,11 @@ class OriginalWatcher:
             self._watch(None)
 
     def _choose(self) -> None:
-        """Watch the camera asked for, else the first of the default site, as soon as there is one."""
-        cameras = self._plane.feed.news.cameras
-        fitting = (
-            c for c in cameras if (c.site_id == DEFAULT_SITE if self._camera is None else c.name == self._camera)
-        )
+        """Watch the camera asked for, else the first of the default site (for a key bound to sites: of those), as soon
+        as there is one."""
+        cameras = visible(self._plane.feed.news.cameras, self._caller)
+        homes = self._caller.sites or {DEFAULT_SITE}
+        fitting = (c for c in cameras if (c.site_id in homes if self._camera is None else c.name == self._camera))
         chosen = next(fitting, None)
         self._watch(None if chosen is None else Lens(chosen.edge_id, chosen.name))
 
@@ -117,9 +121,10 @@ class OriginalWatcher:
 class Watcher:
     """A dashboard: frames of the cameras it watches, newest wins, and events by cursor, none skipped."""
 
-    def __init__(self, websocket: WebSocket, plane: Plane) -> None:
+    def __init__(self, websocket: WebSocket, plane: Plane, caller: Caller) -> None:
         self._websocket = websocket
         self._plane = plane
+        self._caller = caller
         self._lenses: set[Lens] = set()
         self._cursor: int | None = None
         self._cameras: tuple[PlacedCamera, ...] | None = None
@@ -147,6 +152,8 @@ class Watcher:
                 self._plane.fanout.unwatch(self._mailbox, self._lenses)
                 self._lenses.clear()
             elif isinstance(asked, FollowImports):
+                if self._caller.sites is not None:
+                    raise Forbidden("a key that is bound to sites may not follow imports")
                 self._progress.follow()
             else:
                 await self._follow(asked.after)
@@ -154,6 +161,9 @@ class Watcher:
     def _watch(self, lens: Lens) -> None:
         if len(self._lenses) >= MOST_LENSES:
             raise Invalid(f"at most {MOST_LENSES} cameras are watched at once")
+        sites = self._caller.sites
+        if sites is not None and self._plane.feed.news.places.get(lens.edge) not in sites:
+            raise NotFound(f"there is no edge {lens.edge!r}")
         self._lenses.add(lens)
         self._plane.fanout.watch(self._mailbox, lens)
 
@@ -176,7 +186,7 @@ class Watcher:
                 await self._wake.wait()
 
     async def _tell_cameras(self) -> None:
-        cameras = self._plane.feed.news.cameras
+        cameras = visible(self._plane.feed.news.cameras, self._caller)
         if cameras != self._cameras:
             self._cameras = cameras
             await send(self._websocket, encode_text(Cameras(cameras)))
@@ -186,7 +196,7 @@ class Watcher:
         cursor, news = self._cursor, self._plane.feed.news
         if cursor is None or cursor >= news.head:
             return
-        if cursor == news.fresh.after:
+        if cursor == news.fresh.after and self._caller.sites is None:
             messages, upto = news.fresh.messages, news.fresh.upto
         else:
             messages, upto = await self._page(cursor, news.head)
@@ -197,5 +207,13 @@ class Watcher:
             self._cursor = upto
 
     async def _page(self, cursor: int, head: int) -> tuple[tuple[str, ...], int]:
-        found = await self._plane.read(lambda c: events.listing(c, after=cursor, limit=PAGE))
+        wanted = Wanted(sites=self._caller.sites)
+        found = await self._plane.read(
+            lambda c: events.listing(c, after=cursor, before=head + 1, limit=PAGE, wanted=wanted)
+        )
         return tuple(event_message(e) for e in found), found[-1].position if found else head
+
+
+def visible(cameras: tuple[PlacedCamera, ...], caller: Caller) -> tuple[PlacedCamera, ...]:
+    """Those of the cameras that the caller may see."""
+    return cameras if caller.sites is None else tuple(c for c in cameras if c.site_id in caller.sites)

@@ -316,22 +316,22 @@ def either(request: pytest.FixtureRequest, fresh: Callable[[Path], Database], tm
         yield server
 
 
-@pytest.fixture(name="event")
+@pytest.fixture(name="event", scope="session")
 def event_fixture() -> Callable[..., Event]:
     return event
 
 
-@pytest.fixture(name="wait_for")
+@pytest.fixture(name="wait_for", scope="session")
 def wait_for_fixture() -> Callable[..., Any]:
     return wait_for
 
 
-@pytest.fixture(name="add_encoding")
+@pytest.fixture(name="add_encoding", scope="session")
 def add_encoding_fixture() -> Callable[..., str]:
     return add_encoding
 
 
-@pytest.fixture(name="running")
+@pytest.fixture(name="running", scope="session")
 def running_fixture() -> Callable[..., Any]:
     return running
 

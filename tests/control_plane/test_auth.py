@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,8 +9,9 @@ from starlette.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from control_plane.auth import check_host, check_origin
-from control_plane.problems import ForeignHost, ForeignOrigin
+from control_plane.auth import EDGE, PEOPLE_READ, SCOPES, Gate, Need, check_host, check_origin, presented
+from control_plane.problems import ForeignHost, ForeignOrigin, Unauthenticated
+from control_plane.store.keys import Key, Role, check_sum, digest, id_of
 from faces.wire import EDGE_HEADER, WIRE, WIRE_HEADER
 
 
@@ -79,6 +81,21 @@ FOREIGN: list[dict[str, str]] = [
 def test_pages_of_other_origins_may_not(headers: dict[str, str]) -> None:
     with pytest.raises(ForeignOrigin):
         check_origin(Headers({"host": "localhost:5000", **headers}))
+
+
+def test_any_host_will_do_where_keys_are_needed_but_one_it_must_be() -> None:
+    check_host(Headers({"host": "rollcall.example"}), any_name=True)
+    for raw in ([], [(b"host", b"a"), (b"host", b"b")]):
+        with pytest.raises(ForeignHost):
+            check_host(Headers(raw=raw), any_name=True)
+
+
+def test_pages_of_listed_origins_may_and_no_others() -> None:
+    listed = {"https://rollcall.example"}
+    check_origin(Headers({"host": "x", "origin": "https://Rollcall.example", "sec-fetch-site": "cross-site"}), listed)
+    for headers in FOREIGN:
+        with pytest.raises(ForeignOrigin):
+            check_origin(Headers({"host": "localhost:5000", **headers}), listed)
 
 
 @pytest.mark.parametrize("path", ["/v1/identities", "/register", "/", "/nowhere", "//evil", "/v1/events"])
@@ -151,3 +168,57 @@ def test_an_edge_of_a_newer_wire_gets_no_link(server: Any) -> None:
     with pytest.raises(InvalidStatus) as error:
         server.socket("/v1/edge/link", "rollcall.edge.v1", headers=headers)
     assert error.value.response.status_code == 426
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+TEXT = "rc_000000000001_" + "a" * 40
+TEXT += check_sum(TEXT)
+
+
+def a_key(role: Role, **fields: Any) -> Key:
+    values = {"name": "", "sites": None, "edge_id": None, "created_at": NOW, "expires_at": None, "revoked_at": None}
+    return Key(**{"id": id_of(TEXT), "role": role, "sha256": digest(TEXT), "last_used_at": None, **values, **fields})
+
+
+def gate(*held: Key, open_without: bool = True) -> Gate:
+    return Gate(lambda: {key.id: key for key in held}, lambda: NOW, open_without=open_without)
+
+
+def test_without_keys_everything_is_open_to_this_machine_and_nothing_to_others() -> None:
+    assert gate().admit(Headers({}), PEOPLE_READ).sites is None
+    assert gate().admit(Headers({}), EDGE).key is None
+    with pytest.raises(Unauthenticated):
+        gate(open_without=False).admit(Headers({}), PEOPLE_READ)
+
+
+def test_an_edges_key_alone_closes_nothing_and_any_other_does_even_when_it_counts_no_more() -> None:
+    assert gate(a_key(Role.EDGE)).open
+    for closing in (a_key(Role.VIEWER), a_key(Role.ADMIN, revoked_at=NOW), a_key(Role.ADMIN, expires_at=NOW)):
+        assert not gate(closing).open
+
+
+def test_a_key_counts_until_it_ends() -> None:
+    headers = Headers({"authorization": f"bearer {TEXT}"})
+    assert gate(a_key(Role.VIEWER, expires_at=NOW + timedelta(seconds=1))).admit(headers, PEOPLE_READ).key
+    for ended in (a_key(Role.VIEWER, expires_at=NOW), a_key(Role.VIEWER, revoked_at=NOW)):
+        with pytest.raises(Unauthenticated):
+            gate(ended).admit(headers, PEOPLE_READ)
+
+
+def test_the_id_alone_opens_nothing() -> None:
+    other = TEXT.replace("a" * 40, "b" * 40)[: -len(check_sum(""))]
+    with pytest.raises(Unauthenticated, match="not known"):
+        gate(a_key(Role.ADMIN)).admit(Headers({"authorization": f"Bearer {other}{check_sum(other)}"}), PEOPLE_READ)
+
+
+def test_two_authorization_headers_are_none() -> None:
+    raw = [(b"authorization", f"Bearer {TEXT}".encode())] * 2
+    with pytest.raises(Unauthenticated):
+        presented(Headers(raw=raw))
+
+
+def test_every_scope_is_some_roles_and_only_an_administrator_has_all() -> None:
+    assert frozenset().union(*SCOPES.values()) == set(Need)
+    assert SCOPES[Role.ADMIN] == set(Need) - {EDGE}
+    assert all(not scopes >= SCOPES[Role.ADMIN] for role, scopes in SCOPES.items() if role is not Role.ADMIN)
+    assert not any(need.endswith(":write") for need in SCOPES[Role.VIEWER])

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from control_plane.store.db import Database
+from control_plane.store import keys
+from control_plane.store.db import Database, utcnow
+from control_plane.store.keys import Role
 from faces import wire
 from faces.events import EventKind, Status
 from faces.wire import FrameHeader, Seen
@@ -54,6 +56,19 @@ def lone(running: Any, fresh: Any, tmp_path: Path) -> Iterator[Any]:
 def opened(page: Page, server: Any) -> None:
     page.goto(server.url)
     expect(page.locator("#connection")).to_have_text("Connected")
+
+
+def test_it_works_with_a_key_as_the_browsers_password(browser: Browser, lone: Any) -> None:
+    with lone.database.write() as connection:
+        key = keys.create(connection, Role.VIEWER, utcnow())
+    context = browser.new_context(http_credentials={"username": "any", "password": key})
+    page = context.new_page()
+    opened(page, lone)
+    context.close()
+    stranger = browser.new_page()
+    stranger.goto(lone.url)
+    expect(stranger.locator("#connection")).not_to_have_text("Connected")
+    stranger.close()
 
 
 def names(page: Page) -> list[str]:

@@ -14,10 +14,11 @@ import psycopg
 import pytest
 import requests
 
-from control_plane.__main__ import SILENT_CLIENT_MS, listen, main, prepare
+from control_plane.__main__ import SILENT_CLIENT_MS, check_keys, listen, main, prepare
 from control_plane.config import Config
-from control_plane.store import schema
-from control_plane.store.db import Database
+from control_plane.store import keys, schema
+from control_plane.store.db import Database, utcnow
+from control_plane.store.keys import Role
 from faces.errors import SettingError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,3 +157,30 @@ def test_two_that_start_at_once_on_one_folder_both_serve(tmp_path: Path) -> None
         urls = [said(process).split("listening on ")[1].strip() for process in (one, other)]
         answers: list[Any] = [requests.get(f"{url}/readyz", timeout=10).status_code for url in urls]
         assert answers == [200, 200]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "rollcall.example"])
+def test_it_serves_others_only_when_somebody_has_a_key_and_says_how(tmp_path: Path, host: str) -> None:
+    told = config(tmp_path, HOST=host)
+    database = Database(told.database_url)
+    prepare(database, told)
+    with database.write() as connection:
+        keys.create(connection, Role.EDGE, utcnow(), sites=["default"])
+        revoked = keys.id_of(keys.create(connection, Role.ADMIN, utcnow())) or ""
+        keys.revoke(connection, revoked, utcnow())
+    with pytest.raises(SettingError, match="HOST") as error:
+        check_keys(database, told)
+    assert "rollcall keys create" in error.value.remedy
+    with database.write() as connection:
+        keys.create(connection, Role.ADMIN, utcnow())
+    check_keys(database, told)
+    database.close()
+
+
+def test_on_this_machine_alone_it_starts_without_keys(tmp_path: Path) -> None:
+    for host in ("127.0.0.1", "127.3.2.1", "::1", "localhost"):
+        told = config(tmp_path, HOST=host)
+        database = Database(told.database_url)
+        prepare(database, told)
+        check_keys(database, told)
+        database.close()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from edge.plane import ControlPlane, OutOfReach, Unanswered, edge_id, retry_after_s
+from edge.plane import ControlPlane, OutOfReach, Unanswered, edge_id, headers, retry_after_s
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
 from faces.gallery import IdentityRow
@@ -38,8 +38,16 @@ def test_a_file_that_holds_no_id_stops_the_start(tmp_path: Path) -> None:
 def test_every_request_names_the_edge_and_its_wire(plane: Any, client: ControlPlane) -> None:
     assert client.hello(HELLO).edge_id == str(EDGE)
     client.followed()
-    for headers in plane.headers:
-        assert (headers[wire.EDGE_HEADER], headers[wire.WIRE_HEADER]) == (str(EDGE), "1")
+    for sent in plane.headers:
+        assert (sent[wire.EDGE_HEADER], sent[wire.WIRE_HEADER]) == (str(EDGE), "1")
+
+
+def test_every_request_brings_the_edge_s_key_if_it_has_one(plane: Any) -> None:
+    client = ControlPlane(plane.url, EDGE, "rc_secret")
+    client.hello(HELLO)
+    client.close()
+    assert plane.headers[-1]["Authorization"] == "Bearer rc_secret"
+    assert "Authorization" not in headers(EDGE)
 
 
 def test_a_gallery_comes_as_changes_and_as_a_snapshot(plane: Any, client: ControlPlane) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def children(parent: int) -> set[int]:
 
 
 @pytest.mark.timeout(90)
-def test_it_prints_decisions_as_they_happen_and_ctrl_c_leaves_no_process_behind(
+def test_it_prints_decisions_as_they_happen_goes_on_when_keys_are_needed_and_ctrl_c_leaves_no_process_behind(
     tmp_path: Path, data: Path, engine: Engine
 ) -> None:
     picture = images.load((data / "portraits" / "biden.jpg").read_bytes())
@@ -40,12 +41,25 @@ def test_it_prints_decisions_as_they_happen_and_ctrl_c_leaves_no_process_behind(
     reader = threading.Thread(target=lambda: lines.extend(running.stdout or ()))
     reader.start()
     deadline = time.monotonic() + 60
-    while not any("REJECT" in line for line in lines):
-        assert time.monotonic() < deadline, lines
-        assert running.poll() is None, lines
-        time.sleep(0.05)
+
+    def wait_for(true: Callable[[], bool]) -> None:
+        while not true():
+            assert time.monotonic() < deadline, lines
+            assert running.poll() is None, lines
+            time.sleep(0.05)
+
+    def asked(**headers: str) -> int:
+        return requests.get(f"http://127.0.0.1:{port}/faces", headers=headers, timeout=10).status_code
+
+    wait_for(lambda: any("REJECT" in line for line in lines))
     assert f"http://127.0.0.1:{port}" in "".join(lines)
-    assert requests.get(f"http://127.0.0.1:{port}/faces", timeout=10).json() == []
+    assert asked() == 200
+    command = [sys.executable, "-m", "rollcall", "keys", "create", "--role", "admin", "--data", tmp_path / "d"]
+    key = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    wait_for(lambda: asked() == 401)
+    assert asked(Authorization=f"Bearer {key}") == 200
+    before = len(lines)
+    wait_for(lambda: any("REJECT" in line for line in lines[before:]))
     processes = children(running.pid)
     assert len(processes) == 3
     running.send_signal(signal.SIGINT)

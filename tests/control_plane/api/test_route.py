@@ -7,19 +7,19 @@ import pytest
 
 from control_plane.api.route import Route
 from control_plane.api.routes import ROUTES
-from control_plane.auth import Caller
+from control_plane.auth import Need
 
 
 def test_every_route_says_who_may_call_and_what_it_is_for() -> None:
     for route in ROUTES:
-        assert route.caller in Caller
+        assert route.needs in Need
         assert route.endpoint.__doc__
     declared = [(r.method, r.path) for r in ROUTES]
     assert len(declared) == len(set(declared))
 
 
 def test_only_health_is_for_anybody() -> None:
-    assert {r.path for r in ROUTES if r.caller is Caller.ANYBODY} == {"/healthz", "/readyz"}
+    assert {r.path for r in ROUTES if r.needs is Need.ANYBODY} == {"/healthz", "/readyz"}
 
 
 @pytest.mark.parametrize(

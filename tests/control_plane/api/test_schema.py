@@ -76,7 +76,10 @@ def test_parameters_bodies_and_callers_are_those_of_the_types(document: dict[str
     (limit,) = (p for p in log if p["name"] == "limit")
     assert limit["schema"] == {"type": "integer", "minimum": 1, "maximum": 500, "default": 100}
     ingest = document["paths"]["/v1/events"]["post"]
-    assert ingest["x-rollcall-caller"] == "edge"
+    assert ingest["x-rollcall-needs"] == "edge"
+    assert document["paths"]["/healthz"]["get"]["security"] == []
+    assert document["paths"]["/v1/identities"]["get"]["security"] == [{"bearer": []}, {"basic": []}]
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "basic"}
     assert {p["name"] for p in ingest["parameters"]} == {"Rollcall-Edge", "Rollcall-Wire"}
     assert set(ingest["requestBody"]["content"]) == {"application/msgpack", "application/json"}
     photo = document["paths"]["/v1/identities/{id}/photos"]["post"]["requestBody"]["content"]

@@ -1,0 +1,111 @@
+"""Access keys on the command line, those that the all-in-one makes for itself, and the one that commands send."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from control_plane.config import Config
+from control_plane.store import keys, schema, sites
+from control_plane.store.db import Connection, Database, utcnow
+from control_plane.store.keys import Key, Role
+from control_plane.store.sites import DEFAULT_SITE
+from faces.errors import Invalid, NotFound
+
+OWN = "rollcall up"
+UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+
+
+def credentials() -> dict[str, str]:
+    """The headers that carry the key in ROLLCALL_KEY, if there is one: an argument would stand in process listings."""
+    key = os.environ.get("ROLLCALL_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+@contextmanager
+def database_of(data: Path) -> Iterator[Database]:
+    """The database that the control plane on this data folder uses, brought up to date."""
+    database = Database(Config.read({**os.environ, "DATA_DIR": str(data.resolve())}).database_url)
+    try:
+        schema.migrate(database, utcnow())
+        yield database
+    finally:
+        database.close()
+
+
+def create(
+    connection: Connection, role: Role, now: datetime, *, name: str = "", places: Sequence[str] = (), expires: str = ""
+) -> str:
+    """Make a key for sites given by id or name (none: for all); returns its text. Raises Invalid and NotFound."""
+    if role is Role.EDGE and len(places) != 1:
+        raise Invalid("an edge's key is for one site", remedy="Name it with --site.")
+    ids = [_site(connection, place) for place in places] or None
+    return keys.create(connection, role, now, name=name, sites=ids, expires_at=ends(expires, now))
+
+
+def ends(expires: str, now: datetime) -> datetime | None:
+    """When a key ends that is to last `90d`, `12h` or `30m`, or until a day such as 2027-01-31 begins (UTC); empty:
+    never. Raises Invalid."""
+    if not expires:
+        return None
+    if found := re.fullmatch(r"([1-9][0-9]{0,4})([dhm])", expires):
+        return now + int(found[1]) * UNITS[found[2]]
+    try:
+        end = datetime.strptime(expires, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise Invalid(f"--expires {expires!r} is neither like 90d, 12h or 30m nor a day like 2027-01-31") from None
+    if end <= now:
+        raise Invalid(f"--expires {expires!r} is past")
+    return end
+
+
+def own_key(connection: Connection, path: Path, role: Role, now: datetime) -> str:
+    """The all-in-one's own key, kept in a file that only its user may read; made when there is none. One that was
+    revoked stays so."""
+    held = path.read_text().strip() if path.exists() else ""
+    if any(key.sha256 == keys.digest(held) for key in keys.listing(connection)):
+        return held
+    made = keys.create(connection, role, now, name=OWN, sites=[DEFAULT_SITE] if role is Role.EDGE else None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(f"{made}\n")
+    return made
+
+
+def needed(connection: Connection) -> bool:
+    """Whether keys are needed: there is one that is not an edge's."""
+    return any(key.role is not Role.EDGE for key in keys.listing(connection))
+
+
+def table(found: Iterable[Key], now: datetime) -> Table:
+    shown = Table("id", "role", "name", "sites", "created", "expires", "last used", "state")
+    for key in found:
+        state = "revoked" if key.revoked_at else "expired" if key.expires_at and key.expires_at <= now else "in force"
+        cells = key.id, key.role, key.name, "all" if key.sites is None else ", ".join(key.sites)
+        shown.add_row(
+            *(Text(cell) for cell in cells),
+            *(_moment(moment) for moment in (key.created_at, key.expires_at, key.last_used_at)),
+            state,
+        )
+    return shown
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _site(connection: Connection, place: str) -> str:
+    """The id of a site given by id or name; raises NotFound."""
+    found = sites.listing(connection, limit=1_000_000)
+    chosen = next((s.id for s in found if s.id == place), None) or next((s.id for s in found if s.name == place), None)
+    if chosen is None:
+        raise NotFound(f"there is no site {place!r}", remedy="Make it with POST /v1/sites.")
+    return chosen
