@@ -29,7 +29,7 @@ REST_S = 1.0
 WAKE_S = 0.2
 """Nobody sleeps for longer, so that a camera that has rested is noticed."""
 
-STILL_FPS = 15.0
+STILL_FPS = 12.0
 """A camera whose picture is still gives no more frames a second: enough to see at once that something moves."""
 
 EARLY = 0.5
