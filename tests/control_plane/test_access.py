@@ -280,7 +280,7 @@ def test_a_route_that_does_not_say_what_its_caller_needs_stops_the_start() -> No
         Route("GET", "/x", endpoint, None, {})  # type: ignore[arg-type]
 
 
-def test_an_edges_key_becomes_that_edges_and_no_others(world: World) -> None:
+def test_an_edges_key_becomes_that_edges_and_no_others(world: World, wait_for: Any) -> None:
     text = make(world.server, Role.EDGE, sites=[world.ours.site])
     hello = wire.encode(wire.Hello(name="box", site=None, version="1", engine="sface", cameras=[]))
 
@@ -296,6 +296,13 @@ def test_an_edges_key_becomes_that_edges_and_no_others(world: World) -> None:
     assert introduce("edge-first").status_code == 200
     assert introduce("edge-second").status_code in (403, 409)
     assert introduce(world.theirs.edge.id).status_code in (403, 409)
+
+    def ask(edge_id: str) -> int:
+        headers = {wire.EDGE_HEADER: edge_id, wire.WIRE_HEADER: str(wire.WIRE), **bearer(text)}
+        return int(world.server.get("/v1/edge/galleries", headers=headers).status_code)
+
+    wait_for(lambda: ask(world.ours.edge.id) == 403)
+    assert ask("edge-first") == 200
 
 
 def test_use_is_noted_once_a_minute(world: World, wait_for: Any) -> None:
@@ -361,6 +368,28 @@ def test_a_socket_opens_for_the_right_key_only(world: World, path: str, who: str
     with pytest.raises(InvalidStatus) as refused:
         world.server.socket(path, protocol, headers=headers)
     assert refused.value.response.status_code == status
+
+
+def test_a_watcher_of_one_site_is_told_its_own_events_as_they_happen_and_no_others(world: World, event: Any) -> None:
+    def happen(tenant: Tenant, who: str) -> str:
+        made = event(camera=tenant.names[3])
+        batch = wire.EventBatch([msgspec.Raw(wire.encode(made))])
+        assert tenant.edge.call("POST", "/v1/events", batch, headers=bearer(world.keys[who])).status_code == 200
+        return str(made.id)
+
+    with world.server.socket("/ws/face-stream", wire.WATCH_PROTOCOL, headers=bearer(world.keys["theirs"])) as socket:
+        head = world.call("admin", "GET", "/v1/events", params={"order": "newest", "limit": "1"}).json()["items"][0]
+        socket.send(f'{{"type": "events", "after": {head["position"]}}}')
+        hidden = [happen(world.ours, "edge") for _ in range(3)]
+        shown = happen(world.theirs, "wrong edge")
+        hidden += [happen(world.ours, "edge")]
+        last = happen(world.theirs, "wrong edge")
+        seen = ""
+        while last not in seen:
+            seen += socket.recv(timeout=10)
+    assert shown in seen
+    assert not any(one in seen for one in hidden)
+    assert not any(mark in seen.encode() for mark in world.ours.marks)
 
 
 def ticket(world: World, who: str) -> str:
@@ -532,7 +561,8 @@ def random_request(chance: random.Random, world: World) -> tuple[str, str, dict[
         {"from": one()},
         {"by": "me"},
         {"cameras": {chance.choice((ours.names[3], theirs.names[3])): "in"}},
-        {"external_id": one()},
+        # Taken, or harmless: what they wrote themselves they may read.
+        {"external_id": chance.choice((f"ext-{ours.names[2]}", UNKNOWN))},
     )
     options: dict[str, Any] = {"params": asked}
     if route.method in ("POST", "PATCH", "PUT"):
