@@ -35,6 +35,10 @@ PROBES_A_LOOK = 3
 """So many faces of one frame are encoded at most, so that a crowd before one camera keeps no other waiting, nor who is
 decided by this frame; the others' turn comes with the next."""
 
+HURRY_S = 0.15
+"""Where frames come farther apart, the machine is too slow for its cameras, and one face a frame must do: else tracks
+are lost between looks, and whoever is taken for somebody new costs yet more."""
+
 BETTER = 1.3
 """A face that has grown by this factor deserves another probe."""
 
@@ -74,13 +78,14 @@ class Recognizer:
         self._stillness = Stillness()
         self.still = False
         """Whether nothing moved in the frame taken last, nor was due: little is to be expected of the next."""
-        self._looked = -math.inf
+        self._looked = self._given = -math.inf
         self._galleries: Sequence[Held] = ()
         self._admits = True
 
     def look(self, frame: Frame, galleries: Sequence[Held], *, admits: bool = True) -> Sight:
         """Take the next frame, by the galleries as they are now; `admits` while the lease on them lasts."""
         cut = self._cuts.at(frame.picture)
+        before, self._given = self._given, frame.moment
         self._adopt(galleries, admits, frame)
         self.still = self._stillness.at(frame.picture) and self._waits(frame.moment)
         if self.still:
@@ -99,8 +104,9 @@ class Recognizer:
             for track in tracks:
                 track.doubtful = True
         events: list[Event] = []
-        due = sorted((track for track in tracks if self._due(track, frame.moment)), key=_urgency)[:PROBES_A_LOOK]
-        shown = [self._probe(track, frame, events) if track in due else track for track in tracks]
+        due = sorted((track for track in tracks if self._due(track, frame.moment)), key=_urgency)
+        most = PROBES_A_LOOK if frame.moment - before < HURRY_S else 1
+        shown = [self._probe(track, frame, events) if track in due[:most] else track for track in tracks]
         for track in self._tracker.gone(frame.moment):
             events += self._end(track)
         return Sight(frame, _all_seen(shown), tuple(events))

@@ -318,6 +318,16 @@ def test_a_crowd_is_encoded_a_few_at_a_time_and_nobody_is_left_out(
     assert all(track.taken or track.failures for track in recognizer._tracker.tracks)
 
 
+def test_where_frames_come_seldom_one_face_of_each_is_encoded(
+    engine: Engine, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    counting = Counting(engine)
+    recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
+    for number, frame in enumerate(stage[211:271:6], start=1):
+        recognizer.look(frame, held)
+        assert counting.encoded <= number
+
+
 def test_a_cut_is_looked_at_at_once(engine: Engine, stage: list[Frame], held: tuple[Held, ...]) -> None:
     counting = Counting(engine)
     recognizer = Recognizer(counting, "stage", POLICY, os.urandom)
