@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from control_plane.store import galleries
+from control_plane.store import erasures, galleries
 from faces.wire import Position, Report
 
 
@@ -44,5 +45,8 @@ def test_is_this_person_gone_everywhere_has_an_answer(either: Any) -> None:
     with either.database.read() as connection:
         told = Report(position=galleries.position(connection, "default"))
     edge.call("PUT", "/v1/edge/galleries/default", told)
-    done = either.get(f"/v1/identities/{ann}/erasure").json()
-    assert (done["complete"], [e["edge_id"] for e in done["confirmed"]]) == (True, [edge.id])
+    confirmed = either.get(f"/v1/identities/{ann}/erasure").json()
+    assert (confirmed["complete"], [e["edge_id"] for e in confirmed["confirmed"]]) == (False, [edge.id])
+    with either.database.write() as connection:
+        erasures.scrubbed(connection, [ann], datetime.now(UTC))
+    assert either.get(f"/v1/identities/{ann}/erasure").json()["complete"]
