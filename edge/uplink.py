@@ -25,7 +25,7 @@ VERIFY_EVERY_S = 3600.0
 HELLO_EVERY_S = 600.0
 """So often the edge learns anew what its site says."""
 
-BATCH = 100
+BATCH = 250
 """Events posted at once, at most."""
 
 LIVE = 20

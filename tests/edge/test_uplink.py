@@ -215,13 +215,13 @@ def test_the_checksum_is_recomputed_each_hour(
 
 
 def test_events_are_posted_and_acknowledged(plane: Any, client: ControlPlane, spool: Spool) -> None:
-    events = [event(number) for number in range(250)]
+    events = [event(number) for number in range(600)]
     for one in events:
         spool.append(one)
     poster = Poster(client, spool)
     assert [poster.step() for _ in range(4)] == [0, 0, 0, uplink.SYNC_EVERY_S]
     assert sorted(plane.events.values(), key=lambda one: one.track) == events
-    assert plane.batches == [100, 100, 50]
+    assert plane.batches == [250, 250, 100]
     assert len(spool) == 0
 
 
@@ -283,7 +283,10 @@ def test_the_offset_is_of_the_quickest_round_trip_and_follows_the_clock_when_it_
     assert offset.ahead_s() == pytest.approx(0.0)
 
 
-def test_a_slow_line_is_given_smaller_batches(plane: Any, client: ControlPlane, spool: Spool) -> None:
+def test_a_slow_line_is_given_smaller_batches(
+    plane: Any, client: ControlPlane, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uplink, "BATCH", 100)
     moment = 0.0
     answer = plane.answer
 
