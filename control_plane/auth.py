@@ -85,6 +85,14 @@ class Caller:
         """The ids of the sites that the key is bound to; None: it is good for all."""
         return None if self.key is None or self.key.sites is None else frozenset(self.key.sites)
 
+    @property
+    def actor(self) -> str:
+        """Who it is, in a word that stays the same: `key:ID`, or `edge:ID` for an edge's own key; `nobody` where
+        nobody is asked for a key."""
+        if self.key is None:
+            return "nobody"
+        return f"key:{self.key.id}" if self.key.edge_id is None else f"edge:{self.key.edge_id}"
+
     def may(self, need: Need) -> bool:
         return self.key is None or need in SCOPES[self.key.role]
 

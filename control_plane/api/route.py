@@ -61,6 +61,11 @@ class Call(Generic[B, Q]):
         """What the caller may know of."""
         return Reach(self.caller.sites)
 
+    @property
+    def address(self) -> str:
+        """The client's IP address; empty where the server was not told."""
+        return self.request.client.host if self.request.client else ""
+
     def path(self, name: str = "id") -> str:
         """A part of the path; one that cannot be an id is not found."""
         return path_part(self.request.path_params[name])

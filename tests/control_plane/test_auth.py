@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from control_plane.auth import EDGE, PEOPLE_READ, SCOPES, Gate, Need, check_host, check_origin, presented
+from control_plane.auth import EDGE, PEOPLE_READ, SCOPES, Caller, Gate, Need, check_host, check_origin, presented
 from control_plane.problems import ForeignHost, ForeignOrigin, Unauthenticated
 from control_plane.store.keys import Key, Role, check_sum, digest, id_of
 from faces.wire import EDGE_HEADER, WIRE, WIRE_HEADER
@@ -222,3 +222,10 @@ def test_every_scope_is_some_roles_and_only_an_administrator_has_all() -> None:
     assert SCOPES[Role.ADMIN] == set(Need) - {EDGE}
     assert all(not scopes >= SCOPES[Role.ADMIN] for role, scopes in SCOPES.items() if role is not Role.ADMIN)
     assert not any(need.endswith(":write") for need in SCOPES[Role.VIEWER])
+
+
+def test_whoever_calls_has_a_word_that_stays_the_same() -> None:
+    assert Caller().actor == "nobody"
+    assert Caller(a_key(Role.ADMIN, name="Ann's")).actor == "key:000000000001"
+    assert Caller(a_key(Role.EDGE)).actor == "key:000000000001"
+    assert Caller(a_key(Role.EDGE, edge_id="e1")).actor == "edge:e1"
