@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from control_plane.store import events, galleries, keys, sites
+from control_plane.store import camera_orders, events, galleries, keys, sites
 from control_plane.store.db import Database, Unavailable
 from control_plane.store.keys import Key
 from control_plane.store.watch import Watch
@@ -38,13 +38,15 @@ class Fresh:
 @dataclass(frozen=True, slots=True)
 class News:
     """What the database said last: the event log's head, each gallery's revision and followers, each edge's site,
-    the cameras, the access keys (the same mapping until they change; when they were last used is not kept up)."""
+    the cameras, each edge's newest order to do, the access keys (the same mapping until they change; when they were
+    last used is not kept up)."""
 
     head: int = 0
     revisions: Mapping[str, int] = field(default_factory=dict)
     followers: Mapping[str, set[str]] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     cameras: tuple[sites.PlacedCamera, ...] = ()
+    ordered: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, Key] = field(default_factory=dict)
     keys_version: tuple[int, int, int] = (0, 0, 0)
     fresh: Fresh = Fresh()
@@ -139,6 +141,7 @@ class Feed:
                 followers=galleries.followers(connection),
                 places=sites.places(connection),
                 cameras=tuple(sites.all_cameras(connection)),
+                ordered=camera_orders.newest(connection),
                 keys=before.keys if unchanged else {key.id: key for key in keys.listing(connection)},
                 keys_version=version,
                 fresh=fresh,

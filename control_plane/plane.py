@@ -129,3 +129,6 @@ class Plane:
         for gallery, revision in news.revisions.items():
             if revision != before.revisions.get(gallery):
                 self.links.hint(gallery, revision, news.followers.get(gallery, ()))
+        for edge_id, order in news.ordered.items():
+            if order != before.ordered.get(edge_id):
+                self.links.order(edge_id)

@@ -30,6 +30,7 @@ from edge.gate import Gate
 from edge.journal import line
 from edge.lease import DAY_S, Lease
 from edge.link import Link, link_url
+from edge.orders import Orders
 from edge.parts import Part
 from edge.plane import ControlPlane, edge_id, headers
 from edge.preview import Preview
@@ -100,9 +101,12 @@ class Edge:
             link_url(config.control_plane_url),
             headers(key, config.edge_key),
             hinted=self._hinted,
+            ordered=self._ordered,
             status=self._status,
             quality=config.ws_jpeg_quality,
         )
+        self._id = key
+        self._ordering: Repeater | None = None
         self._gate: Gate | None = None
         if config.webhook_url:
             self._gate = Gate(config.webhook_url, config.webhook_max_age, config.webhook_secret)
@@ -112,6 +116,21 @@ class Edge:
         if self._gate:
             self._parts["gate"] = self._gate
         self._add_viewers()
+
+    def _ordered(self) -> None:
+        if self._ordering:
+            self._ordering.hurry()
+
+    def _take_orders(self, reload: Callable[[], None]) -> None:
+        """Let the control plane say which cameras are watched, too."""
+        config = self._config
+        plane = ControlPlane(config.control_plane_url, self._id, config.edge_key)
+        orders = Orders(plane, config.data_dir, self._watched, reload, allowed=config.remote_cameras)
+        self._viewers.append(orders)
+        self._parts["orders"] = self._ordering = Repeater("orders for cameras", orders.step, Backoff(0.5, 5.0))
+
+    def _watched(self) -> set[str]:
+        return {lens.config.name for lens in self._cameras.lenses}
 
     def _hinted(self, hint: Hint | None) -> None:
         if hint:
@@ -136,10 +155,11 @@ class Edge:
         """End soon; may be called from anywhere."""
         self._stopping.set()
 
-    def run(self, reloader: Part | None = None) -> None:
+    def run(self, reloader: Reloader | None = None) -> None:
         """Run until stopped, or until all files have ended where EXIT_AT_END says so; with what calls `change`."""
         if reloader:
             self._parts["reload"] = reloader
+            self._take_orders(reloader.now)
         running = [parts.start(name, part, self._stopping) for name, part in self._parts.items()]
         try:
             self._wait(lambda: self._config.exit_at_end and self._cameras.ended)

@@ -9,7 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from edge.config_file import ConfigFile, Entry
+from edge import managed
+from edge.config_file import CameraTable, ConfigFile, Entry
 from faces.errors import SettingError
 from faces.settings import Setting, flag, number, one_of, read, read_dotenv, text, url, whole
 from faces.signing import key_of
@@ -79,6 +80,7 @@ SETTINGS = (
     Setting("EDGE_NAME", "", "name of this edge; empty: the machine's", text),
     Setting("SITE", "", "site that this edge stands at; empty: the default site", text),
     Setting("CAMERA", "camera", "name of the camera", _name),
+    Setting("REMOTE_CAMERAS", "true", "let the control plane add, change, remove and look at cameras", flag),
     Setting("DATA_DIR", "./edge-data", "folder of the edge's gallery and of events not yet delivered", Path),
     Setting("SPOOL_MAX_MB", "512", "most that events not yet delivered take of the disk", whole(4, 1 << 20)),
     Setting("SPOOL_MAX_EVENTS", "1000000", "most events that are kept until delivered", whole(100, 10**9)),
@@ -130,7 +132,7 @@ class CameraConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """What the edge was told; each field is the setting of the same name in capitals, and `cameras` are those of the
-    file, or the one that the settings name."""
+    file, or the one that the settings name, and those that the control plane has given."""
 
     cameras: tuple[CameraConfig, ...]
     edge_config: Path | None
@@ -157,6 +159,7 @@ class Config:
     edge_name: str | None
     site: str | None
     camera: str
+    remote_cameras: bool
     data_dir: Path
     spool_max_mb: int
     spool_max_events: int
@@ -183,7 +186,8 @@ class Config:
         named = environ.get("EDGE_CONFIG", given.get("EDGE_CONFIG", "")).strip()
         file = ConfigFile.read(Path(named) if named else DEFAULT_FILE, must=bool(named))
         values = read(SETTINGS, environ, {**_texts(file), **given})
-        return cls(**values, cameras=_cameras(file, values))
+        told = "VIDEO_SOURCE" in {**environ, **given}
+        return cls(**values, cameras=_cameras(file, values, managed.load(values["data_dir"]), told=told))
 
 
 def _texts(file: ConfigFile) -> dict[str, str]:
@@ -194,11 +198,16 @@ def _texts(file: ConfigFile) -> dict[str, str]:
     return {allowed[entry.key]: entry.text for entry in file.entries}
 
 
-def _cameras(file: ConfigFile, settings: Mapping[str, Any]) -> tuple[CameraConfig, ...]:
-    """The file's cameras, each with the settings for all where it says nothing of its own; else the settings' one."""
+def _cameras(
+    file: ConfigFile, settings: Mapping[str, Any], given: Mapping[str, managed.Settings], *, told: bool
+) -> tuple[CameraConfig, ...]:
+    """The file's cameras, each with the settings for all where it says nothing of its own; where there are none, the
+    settings' one, if they were `told` of it. Then those that the control plane has given."""
     usual = {key: settings[name.lower()] for key, name in OF_A_CAMERA.items()}
     cameras: dict[str, CameraConfig] = {}
-    for table in file.cameras:
+    if not file.cameras and (told or not given):
+        cameras[usual["name"]] = CameraConfig(**usual)
+    for table in (*file.cameras, *(_given(*camera) for camera in given.items())):
         own = {entry.key: _value(entry, OF_A_CAMERA) for entry in table.entries}
         said = {entry.key for entry in table.entries if entry.text.strip()}
         if missing := [key for key in NEEDED if key not in said]:
@@ -207,7 +216,12 @@ def _cameras(file: ConfigFile, settings: Mapping[str, Any]) -> tuple[CameraConfi
         if camera.name in cameras:
             raise SettingError(f"{table.place}: there is a camera {camera.name} already", remedy="Name it otherwise.")
         cameras[camera.name] = camera
-    return tuple(cameras.values()) or (CameraConfig(**usual),)
+    return tuple(cameras.values())
+
+
+def _given(name: str, settings: managed.Settings) -> CameraTable:
+    place = f"camera {name} of the control plane"
+    return CameraTable(tuple(Entry(key, text, place) for key, text in {"name": name, **settings}.items()), place)
 
 
 def _value(entry: Entry, allowed: Mapping[str, str]) -> Any:

@@ -18,7 +18,7 @@ from edge.repeat import Backoff
 from faces import wire
 from faces.engine import images
 from faces.errors import Invalid
-from faces.wire import Hint, LinkDown, LinkStatus, Watch
+from faces.wire import Hint, LinkDown, LinkStatus, Ordered, Watch
 
 log = logging.getLogger("edge.link")
 
@@ -59,7 +59,7 @@ class Leases:
 
 class Link:
     """Holds the link. `hinted` is called when there is something to sync, with the hint if there was one; `status` for
-    what is sent of the edge."""
+    what is sent of the edge; `ordered` when there are camera orders to fetch."""
 
     def __init__(
         self,
@@ -67,12 +67,14 @@ class Link:
         headers: Mapping[str, str],
         *,
         hinted: Callable[[Hint | None], None],
+        ordered: Callable[[], None],
         status: Callable[[], LinkStatus],
         quality: int,
     ) -> None:
         self._url = url
         self._headers = headers
         self._hinted = hinted
+        self._ordered = ordered
         self._status = status
         self._quality = quality
         self._backoff = Backoff(0.25, 4.0)
@@ -138,6 +140,8 @@ class Link:
             return
         if isinstance(value, Hint):
             self._hinted(value)
+        elif isinstance(value, Ordered):
+            self._ordered()
         else:
             self._leases.take(value, time.monotonic())
 

@@ -20,7 +20,18 @@ from edge.spool import Spooled
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
 from faces.gallery import Row
-from faces.wire import EventBatch, Followed, Hello, Page, Position, Report, Verdicts, Welcome
+from faces.wire import (
+    CameraOrder,
+    EventBatch,
+    Followed,
+    Hello,
+    OrderOutcome,
+    Page,
+    Position,
+    Report,
+    Verdicts,
+    Welcome,
+)
 
 TIMEOUT_S = (3.05, 10.0)
 """To connect, and between two bytes of an answer."""
@@ -113,6 +124,13 @@ class ControlPlane:
     def erased(self, identity_ids: Iterable[str]) -> set[str]:
         """Those of these people who were erased."""
         return set(self._value("POST", "/v1/edge/erased", list[str], sorted(identity_ids)))
+
+    def orders(self) -> list[CameraOrder]:
+        return self._value("GET", "/v1/edge/orders", list[CameraOrder])
+
+    def finish(self, order_id: str, outcome: OrderOutcome) -> None:
+        with _reaching():
+            self._ask("POST", f"/v1/edge/orders/{order_id}", outcome).close()
 
     def post(self, events: Sequence[Spooled], clock_offset_s: float | None = None, *, zipped: bool = False) -> Verdicts:
         """Post events; `zipped` to a control plane that reads gzip: one that tells its time."""

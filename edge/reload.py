@@ -32,11 +32,17 @@ class Reloader:
         self._change = change
         self._asked = threading.Event()
         self._stopped = False
+        self._reading = threading.Lock()
         self._taken = self._seen = _stamp(path)
 
     def ask(self) -> None:
         """Read it now, changed or not. May be called from a signal's handler."""
         self._asked.set()
+
+    def now(self) -> None:
+        """Read it, changed or not, and hand it on; raises RollcallError for what cannot be used."""
+        with self._reading:
+            self._change(self._read())
 
     def run(self) -> None:
         while not self._stopped:
@@ -60,7 +66,7 @@ class Reloader:
             if before and not self._taken:
                 log.error("%s is gone: the cameras stay as they are", self._path)
             else:
-                self._change(self._read())
+                self.now()
         except RollcallError as error:
             log.error("nothing is changed: %s", " ".join((error.message, error.remedy)).strip())
 

@@ -10,8 +10,10 @@ lost: JSON texts, and live frames as binary (`pack_frame`).
     GET  /v1/galleries/{id}/snapshot       -> Snapshot head, then rows
     PUT  /v1/edge/galleries/{id}           Report -> 204
     POST /v1/edge/erased                   identity ids -> those of them that were erased
+    GET  /v1/edge/orders                   -> list[CameraOrder]
+    POST /v1/edge/orders/{id}              OrderOutcome -> 204
     POST /v1/events                        EventBatch -> Verdicts
-    WS   /v1/edge/link                     down: Hint, Watch; up: LinkStatus, frames
+    WS   /v1/edge/link                     down: Hint, Watch, Ordered; up: LinkStatus, frames
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import itertools
 import struct
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -153,6 +156,37 @@ class Watch(msgspec.Struct, frozen=True, tag="watch"):
     lease_s: float
 
 
+class Ordered(msgspec.Struct, frozen=True, tag="ordered"):
+    """Down the link: there are camera orders to fetch."""
+
+
+class OrderAction(StrEnum):
+    """`PUT`: watch this camera, or watch it so from now on; `REMOVE`: no more; `LOOK`: show a picture of it."""
+
+    PUT = "put"
+    REMOVE = "remove"
+    LOOK = "look"
+
+
+class CameraOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What an edge is to do with a camera. `settings` are keys of a `[[camera]]` beside its name, such as `source`; a
+    look without a source is at the camera as it is watched."""
+
+    id: str = ""
+    action: OrderAction
+    camera: str
+    settings: dict[str, str] = {}
+
+
+class OrderOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How it went, in words for a person. `picture`: a JPEG, of a look that was done."""
+
+    done: bool
+    message: str = ""
+    remedy: str = ""
+    picture: bytes | None = None
+
+
 class Funnel(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the faces that a camera followed until they were gone, since the edge began to watch it.
 
@@ -193,7 +227,7 @@ class LinkStatus(msgspec.Struct, frozen=True, tag="status"):
     spooled: int
 
 
-LinkDown = Hint | Watch
+LinkDown = Hint | Watch | Ordered
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any
 from control_plane.api import (
     alarms,
     attendance,
+    camera_orders,
     corrections,
     edges,
     enrollments,
@@ -38,6 +39,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *attendance.ROUTES,
     *sites.ROUTES,
     *edges.ROUTES,
+    *camera_orders.ROUTES,
     *galleries.ROUTES,
     *webhooks.ROUTES,
     *alarms.ROUTES,

@@ -348,6 +348,23 @@ cameras = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# What an edge is to do with a camera of its own. `body` may hold the camera's password, and goes when it is done.
+camera_orders = Table(
+    "camera_orders",
+    metadata,
+    _id(),
+    Column("edge_id", Id, ForeignKey("edges.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("action", String(16), nullable=False),
+    Column("camera", Text, nullable=False),
+    Column("body", sa.LargeBinary),
+    Column("state", String(16), nullable=False, index=True),
+    Column("message", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("picture", sa.LargeBinary),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+)
+
 # How far each edge's copy of a gallery has got, by its own report.
 edge_positions = Table(
     "edge_positions",

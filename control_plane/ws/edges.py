@@ -53,6 +53,8 @@ class Session:
         for gallery, revision in news.revisions.items():
             if self._edge.site_id in news.followers.get(gallery, ()):
                 self._link.hint(gallery, revision)
+        if self._edge.id in news.ordered:
+            self._link.order()
         self._plane.links.add(self._link)
         try:
             await first_of(self._down(), self._up())

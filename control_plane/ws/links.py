@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from faces.wire import Hint, Watch
+from faces.wire import Hint, Ordered, Watch
 
 LEASE_S = 10.0
 RENEW_AFTER_S = 4.0
@@ -37,14 +37,20 @@ class Link:
         self.wake = wake
         self.replaced = False
         self._hints: dict[str, int] = {}
+        self._ordered = False
+
+    def order(self) -> None:
+        self._ordered = True
+        self.wake()
 
     def hint(self, gallery: str, revision: int) -> None:
         self._hints[gallery] = revision
         self.wake()
 
-    def take(self) -> list[Hint]:
+    def take(self) -> list[Hint | Ordered]:
         hints, self._hints = self._hints, {}
-        return [Hint(gallery, revision) for gallery, revision in hints.items()]
+        ordered, self._ordered = self._ordered, False
+        return [*([Ordered()] if ordered else []), *(Hint(gallery, revision) for gallery, revision in hints.items())]
 
 
 class Links:
@@ -70,6 +76,11 @@ class Links:
         for link in self._links.values():
             if link.site_id in sites:
                 link.hint(gallery, revision)
+
+    def order(self, edge_id: str) -> None:
+        """Tell a connected edge that there are orders for it."""
+        if (link := self._links.get(edge_id)) is not None:
+            link.order()
 
     def wake(self, edge_id: str) -> None:
         if (link := self._links.get(edge_id)) is not None:

@@ -24,7 +24,20 @@ from faces.engine import Engine, images
 from faces.errors import Invalid
 from faces.events import Event
 from faces.gallery import EncodingRow, Gallery, IdentityRow, Key, Kind, Row, checksum, key, row_hash
-from faces.wire import EventBatch, Followed, Hello, Page, Position, Report, SnapshotHead, Verdict, Verdicts, Welcome
+from faces.wire import (
+    CameraOrder,
+    EventBatch,
+    Followed,
+    Hello,
+    OrderOutcome,
+    Page,
+    Position,
+    Report,
+    SnapshotHead,
+    Verdict,
+    Verdicts,
+    Welcome,
+)
 
 NOON = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
 
@@ -156,6 +169,8 @@ class Plane:
         self.offsets: list[float | None] = []
         self.clock: Callable[[], datetime | None] = lambda: datetime.now(UTC)
         self.asked: list[str] = []
+        self.orders: list[CameraOrder] = []
+        self.outcomes: dict[str, OrderOutcome] = {}
         self.headers: list[dict[str, str]] = []
         self.refuse: Callable[[Event], str | None] = lambda event: None
         self.fail: Callable[[str], tuple[int, str, bytes] | None] = lambda path: None
@@ -218,6 +233,11 @@ class Plane:
                 log = self.galleries[gallery]
                 head = SnapshotHead(gallery=gallery, position=log.position, rows=len(log.rows))
                 return 200, b"".join(wire.pack_rows(head, log.rows.values()))
+            case "GET", ["v1", "edge", "orders"]:
+                return 200, wire.encode([order for order in self.orders if order.id not in self.outcomes])
+            case "POST", ["v1", "edge", "orders", order]:
+                self.outcomes[order] = wire.decode(body, OrderOutcome)
+                return 204, b""
             case "POST", ["v1", "events"]:
                 return 200, wire.encode(Verdicts(list(self._verdicts(wire.decode(body, EventBatch))), self.clock()))
         return 404, b""
