@@ -292,6 +292,18 @@ def keys_revoke(key_id: str, data: Path) -> None:
         store.revoke(connection, key_id, utcnow())
 
 
+@cli.command()
+@click.option("--markdown", "as_markdown", is_flag=True, help="As a reference for people instead of JSON.")
+def openapi(as_markdown: bool) -> None:
+    """Print the document of the whole API."""
+    from rollcall.reference import document, markdown
+
+    made = document()
+    click.echo(
+        markdown(made).strip() if as_markdown else msgspec.json.format(msgspec.json.encode(made)).decode().strip()
+    )
+
+
 def _confusion(gallery: str, engine: str, distance: float | None, data: Path, as_json: bool) -> None:
     from faces.engine import load
     from rollcall.confusion import confusion, show
