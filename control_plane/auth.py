@@ -34,6 +34,7 @@ class Need(StrEnum):
 
     ANYBODY = "anybody"
     EDGE = "edge"
+    JOIN = "join-token"
     PEOPLE_READ = "people:read"
     PEOPLE_WRITE = "people:write"
     IMPORTS_READ = "imports:read"
@@ -48,7 +49,7 @@ class Need(StrEnum):
     SITES_WRITE = "sites:write"
 
 
-ANYBODY, EDGE = Need.ANYBODY, Need.EDGE
+ANYBODY, EDGE, JOIN = Need.ANYBODY, Need.EDGE, Need.JOIN
 PEOPLE_READ, PEOPLE_WRITE = Need.PEOPLE_READ, Need.PEOPLE_WRITE
 IMPORTS_READ, IMPORTS_WRITE = Need.IMPORTS_READ, Need.IMPORTS_WRITE
 EVENTS_READ, EVENTS_WRITE = Need.EVENTS_READ, Need.EVENTS_WRITE
@@ -56,10 +57,13 @@ GALLERIES_READ, GALLERIES_WRITE = Need.GALLERIES_READ, Need.GALLERIES_WRITE
 WEBHOOKS_READ, WEBHOOKS_WRITE = Need.WEBHOOKS_READ, Need.WEBHOOKS_WRITE
 SITES_READ, SITES_WRITE = Need.SITES_READ, Need.SITES_WRITE
 
+BY_NO_KEY = frozenset({ANYBODY, JOIN})
+"""What no key is asked for: there is nothing to guard, or the endpoint asks for something else."""
+
 _VIEWER = frozenset({PEOPLE_READ, IMPORTS_READ, EVENTS_READ, GALLERIES_READ, SITES_READ})
 SCOPES: Mapping[Role, frozenset[Need]] = MappingProxyType(
     {
-        Role.ADMIN: frozenset(Need) - {EDGE},
+        Role.ADMIN: frozenset(Need) - {EDGE, JOIN},
         Role.OPERATOR: _VIEWER | {PEOPLE_WRITE, IMPORTS_WRITE, EVENTS_WRITE},
         Role.VIEWER: _VIEWER,
         Role.INTEGRATOR: _VIEWER | {PEOPLE_WRITE, IMPORTS_WRITE, WEBHOOKS_READ, WEBHOOKS_WRITE},
@@ -114,7 +118,7 @@ class Gate:
 
     def admit(self, headers: Headers, need: Need) -> Caller:
         """Who calls with these headers; raises Unauthenticated, and Forbidden if they may not do this."""
-        caller = Caller() if need is ANYBODY or self.open else Caller(self.key(presented(headers)))
+        caller = Caller() if need in BY_NO_KEY or self.open else Caller(self.key(presented(headers)))
         self.check(caller, need)
         return caller
 
@@ -136,7 +140,7 @@ class Gate:
 
     def check(self, caller: Caller, need: Need) -> None:
         """Raises Unauthenticated if the caller's key does not count any more, and Forbidden if it is not for this."""
-        if need is ANYBODY or (caller.key is None and self.open):
+        if need in BY_NO_KEY or (caller.key is None and self.open):
             return
         key = None if caller.key is None else self._keys().get(caller.key.id)
         if key is None:

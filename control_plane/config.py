@@ -45,6 +45,7 @@ SETTINGS = (
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", _broker),
     Setting("MAX_PHOTO_BYTES", str(20 * MIB), "largest photo that is taken", whole(1, 1 << 30)),
     Setting("MAX_ARCHIVE_BYTES", str(4096 * MIB), "largest ZIP archive that is taken", whole(1, 1 << 40)),
+    Setting("EDGE_KEY_DAYS", "90", "days after which a joined edge takes another credential; 0: never", whole(0, 3650)),
     Setting(
         "WEBHOOK_ALLOW", "", "hosts (`host` or `host:port`, by comma) that webhooks may reach though private", allowed
     ),
@@ -64,6 +65,7 @@ class Config:
     broker_url: str | None
     max_photo_bytes: int
     max_archive_bytes: int
+    edge_key_days: int
     webhook_allow: Allowed
 
     @property

@@ -20,9 +20,11 @@ from types import FrameType
 from typing import Protocol
 
 from edge import VERSION, parts
+from edge import credential as credentials
 from edge.camera import Change, Notice
 from edge.cameras import Cameras, Lens
-from edge.config import CameraConfig, Config
+from edge.config import USUAL_URL, CameraConfig, Config
+from edge.credential import MEMBERSHIP, Credential
 from edge.decide import Held, Thresholds
 from edge.frames import Frame, Sight
 from edge.funnel import Outcome
@@ -81,31 +83,30 @@ class Edge:
         first = config.cameras[0].name
         self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=first, elapsed=elapsed_s)
         self._admitting = True
-        key = edge_id(config.data_dir / "edge-id")
-        self._poster = Repeater(
-            "delivery of events",
-            Poster(ControlPlane(config.control_plane_url, key, config.edge_key), self._spool).step,
-            Backoff(0.5, 5.0),
-        )
+        self._id = edge_id(config.data_dir / "edge-id")
+        url, credential = credentials.read(config.data_dir / MEMBERSHIP) or (USUAL_URL, Credential())
+        self._url = config.control_plane_url or url
+        self._credential = Credential(config.edge_key) if config.edge_key else credential
+        self._poster = Repeater("delivery of events", Poster(self._plane(), self._spool).step, Backoff(0.5, 5.0))
         self._syncer = Syncer(
-            ControlPlane(config.control_plane_url, key, config.edge_key),
+            self._plane(),
             self._replica,
             _hello(config, engine.name),
             self._poster.hurry,
             self._lease,
             self._spool,
             self._engage,
+            self._credential,
         )
         self._syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
         self._link = Link(
-            link_url(config.control_plane_url),
-            headers(key, config.edge_key),
+            link_url(self._url),
+            lambda: headers(self._id, self._credential.key),
             hinted=self._hinted,
             ordered=self._ordered,
             status=self._status,
             quality=config.ws_jpeg_quality,
         )
-        self._id = key
         self._ordering: Repeater | None = None
         self._gate: Gate | None = None
         if config.webhook_url:
@@ -117,6 +118,10 @@ class Edge:
             self._parts["gate"] = self._gate
         self._add_viewers()
 
+    def _plane(self) -> ControlPlane:
+        """The control plane, for one thread."""
+        return ControlPlane(self._url, self._id, self._credential)
+
     def _ordered(self) -> None:
         if self._ordering:
             self._ordering.hurry()
@@ -124,8 +129,7 @@ class Edge:
     def _take_orders(self, reload: Callable[[], None]) -> None:
         """Let the control plane say which cameras are watched, too."""
         config = self._config
-        plane = ControlPlane(config.control_plane_url, self._id, config.edge_key)
-        orders = Orders(plane, config.data_dir, self._watched, reload, allowed=config.remote_cameras)
+        orders = Orders(self._plane(), config.data_dir, self._watched, reload, allowed=config.remote_cameras)
         self._viewers.append(orders)
         self._parts["orders"] = self._ordering = Repeater("orders for cameras", orders.step, Backoff(0.5, 5.0))
 

@@ -33,6 +33,8 @@ class Loop(StrEnum):
 DEFAULT_FILE = Path("rollcall-edge.toml")
 """Read if it is there, where EDGE_CONFIG names no other."""
 
+USUAL_URL = "http://127.0.0.1:5000"
+
 LONGEST_NAME = 64
 """Of a camera, in characters."""
 
@@ -75,8 +77,13 @@ SETTINGS = (
     Setting("WS_ENABLE", "true", "send live frames at all", flag),
     Setting("WS_URL", "", "a stream server that the edge also pushes every frame to", url("ws", "wss")),
     Setting("WS_JPEG_QUALITY", "70", "JPEG quality of live frames, 1 to 100", whole(1, 100)),
-    Setting("CONTROL_PLANE_URL", "http://127.0.0.1:5000", "where the control plane is", url("http", "https")),
-    Setting("EDGE_KEY", "", "key of the role edge, where the control plane asks for one", text),
+    Setting(
+        "CONTROL_PLANE_URL",
+        "",
+        f"where the control plane is; empty: where the edge has joined, else `{USUAL_URL}`",
+        url("http", "https"),
+    ),
+    Setting("EDGE_KEY", "", "key of the role edge; empty: the credential of the edge that has joined", text),
     Setting("EDGE_NAME", "", "name of this edge; empty: the machine's", text),
     Setting("SITE", "", "site that this edge stands at; empty: the default site", text),
     Setting("CAMERA", "camera", "name of the camera", _name),
@@ -154,7 +161,7 @@ class Config:
     ws_enable: bool
     ws_url: str | None
     ws_jpeg_quality: int
-    control_plane_url: str
+    control_plane_url: str | None
     edge_key: str | None = field(repr=False)
     edge_name: str | None
     site: str | None

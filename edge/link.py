@@ -64,7 +64,7 @@ class Link:
     def __init__(
         self,
         url: str,
-        headers: Mapping[str, str],
+        headers: Callable[[], Mapping[str, str]],
         *,
         hinted: Callable[[Hint | None], None],
         ordered: Callable[[], None],
@@ -106,7 +106,7 @@ class Link:
         with connect(
             self._url,
             subprotocols=[Subprotocol(wire.LINK_PROTOCOL)],
-            additional_headers=self._headers,
+            additional_headers=self._headers(),
             compression=None,
             max_size=MOST_BYTES,
             open_timeout=5,

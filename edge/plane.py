@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import msgspec
 import requests
 
+from edge.credential import NONE, Credential
 from edge.repeat import Busy
 from edge.spool import Spooled
 from faces import wire
@@ -25,6 +26,7 @@ from faces.wire import (
     EventBatch,
     Followed,
     Hello,
+    Joined,
     OrderOutcome,
     Page,
     Position,
@@ -78,6 +80,15 @@ def edge_id(path: Path) -> UUID:
         raise Invalid(f"{path} does not hold a UUID", remedy="Remove it to make this a new edge.") from error
 
 
+def joined(url: str, edge: UUID, token: str) -> Joined:
+    """Join by a token; raises as `ControlPlane` does."""
+    plane = ControlPlane(url, edge, Credential(token))
+    try:
+        return plane.join()
+    finally:
+        plane.close()
+
+
 def headers(edge: UUID, key: str | None = None) -> dict[str, str]:
     """What every request of an edge says of it, with its access key if it has one."""
     told = {wire.EDGE_HEADER: str(edge), wire.WIRE_HEADER: str(wire.WIRE)}
@@ -89,14 +100,22 @@ class ControlPlane:
     410, Busy where it says when to come back, Unanswered for any other refusal, Invalid for an answer that is not of
     the wire."""
 
-    def __init__(self, url: str, edge: UUID, key: str | None = None) -> None:
+    def __init__(self, url: str, edge: UUID, credential: Credential = NONE) -> None:
         self._url = url
         self._edge = edge
+        self._credential = credential
         self._session = requests.Session()
-        self._session.headers.update(headers(edge, key))
 
     def close(self) -> None:
         self._session.close()
+
+    def join(self) -> Joined:
+        """Join by the token that the credential is."""
+        return self._value("POST", "/v1/edge/join", Joined)
+
+    def renewed(self) -> Joined:
+        """Another credential; the one in use counts until the new one is used."""
+        return self._value("POST", "/v1/edge/credential", Joined)
 
     def hello(self, hello: Hello) -> Welcome:
         return self._value("PUT", f"/v1/edges/{self._edge}", Welcome, hello)
@@ -149,7 +168,7 @@ class ControlPlane:
             method,
             self._url + path,
             data=gzip.compress(data, ZIP_LEVEL) if data and zipped else data,
-            headers={"Content-Type": wire.MSGPACK} | ({"Content-Encoding": "gzip"} if zipped else {}),
+            headers=self._headers(zipped),
             timeout=TIMEOUT_S,
             allow_redirects=False,
             stream=True,
@@ -164,6 +183,10 @@ class ControlPlane:
             if status in (429, 503) and (seconds := retry_after_s(response.headers)):
                 raise Busy(said, seconds)
             raise Unanswered(said, status)
+
+    def _headers(self, zipped: bool) -> dict[str, str]:
+        told = headers(self._edge, self._credential.key) | {"Content-Type": wire.MSGPACK}
+        return told | ({"Content-Encoding": "gzip"} if zipped else {})
 
 
 @contextmanager

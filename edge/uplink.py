@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
+from edge.credential import NONE, Credential
 from edge.lease import Lease
 from edge.plane import ControlPlane, OutOfReach, Unanswered
 from edge.replica import DAMAGED, Replica
@@ -60,7 +61,9 @@ class Syncer:
         lease: Lease | None = None,
         spool: Spool | None = None,
         engage: Callable[[str], Hello] | None = None,
+        credential: Credential = NONE,
     ) -> None:
+        self._credential = credential
         self._engage = engage
         self._lease = lease
         self._spool = spool
@@ -181,8 +184,21 @@ class Syncer:
         if self._lease and welcome.lease_days != self._replica.lease_days():
             self._replica.save_lease_days(welcome.lease_days)
             self._lease.limit(welcome.lease_days)
+        if welcome.renew:
+            self._renew()
         self._welcome, self._hello_due = welcome, time.monotonic() + HELLO_EVERY_S
         self._welcomed()
+
+    def _renew(self) -> None:
+        """Take another credential; the one in use goes on counting where that fails."""
+        if not self._credential.kept:
+            return
+        try:
+            self._credential.take(self._plane.renewed().key)
+        except (RollcallError, OSError) as error:
+            log.warning("no new credential: %s", error)
+        else:
+            log.info("a new credential is in use")
 
     def _bring(self, gallery: Followed) -> RollcallError | None:
         """Bring one gallery up to date and report on it; a gallery that cannot be leaves the others alone."""

@@ -4,6 +4,8 @@ HTTP bodies are msgpack (`application/msgpack`), so that encodings and thumbnail
 request of an edge names itself and its version of the wire in headers. The WebSocket carries only what may be
 lost: JSON texts, and live frames as binary (`pack_frame`).
 
+    POST /v1/edge/join                     by a join token -> Joined
+    POST /v1/edge/credential               -> Joined
     PUT  /v1/edges/{id}                    Hello -> Welcome
     GET  /v1/edge/galleries                -> list[Followed]
     GET  /v1/galleries/{id}/changes        ?after=R -> Page
@@ -63,7 +65,8 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Who the control plane takes the edge for. `lease_days`: so long without a sync lets it admit people; 0: for ever;
-    None: as the edge is set up. `now` is the control plane's time when it said so."""
+    None: as the edge is set up. `now` is the control plane's time when it said so. `renew`: the edge is to take another
+    credential."""
 
     edge_id: str
     edge: str
@@ -71,6 +74,15 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     lease_days: float | None = None
     now: datetime | None = None
+    renew: bool = False
+
+
+class Joined(msgspec.Struct, frozen=True, kw_only=True):
+    """The site that an edge has joined, and its credential: the key that it calls by from now on."""
+
+    site_id: str
+    site: str
+    key: str
 
 
 class Followed(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,6 @@ from control_plane.config import Config
 from control_plane.store import keys, schema, sites
 from control_plane.store.db import Connection, Database, utcnow
 from control_plane.store.keys import Key, Role
-from control_plane.store.sites import DEFAULT_SITE
 from faces.errors import Invalid, NotFound
 
 OWN = "rollcall up"
@@ -46,7 +45,7 @@ def create(
     """Make a key for sites given by id or name (none: for all); returns its text. Raises Invalid and NotFound."""
     if role is Role.EDGE and len(places) != 1:
         raise Invalid("an edge's key is for one site", remedy="Name it with --site.")
-    ids = [_site(connection, place) for place in places] or None
+    ids = [site_named(connection, place) for place in places] or None
     return keys.create(connection, role, now, name=name, sites=ids, expires_at=ends(expires, now))
 
 
@@ -66,13 +65,18 @@ def ends(expires: str, now: datetime) -> datetime | None:
     return end
 
 
+def known(connection: Connection, text: str) -> bool:
+    """Whether this is a key that was made here, also if it was revoked since."""
+    return any(key.sha256 == keys.digest(text) for key in keys.listing(connection))
+
+
 def own_key(connection: Connection, path: Path, role: Role, now: datetime) -> str:
     """The all-in-one's own key, kept in a file that only its user may read; made when there is none. One that was
     revoked stays so."""
     held = path.read_text().strip() if path.exists() else ""
-    if any(key.sha256 == keys.digest(held) for key in keys.listing(connection)):
+    if known(connection, held):
         return held
-    made = keys.create(connection, role, now, name=OWN, sites=[DEFAULT_SITE] if role is Role.EDGE else None)
+    made = keys.create(connection, role, now, name=OWN)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
@@ -102,7 +106,7 @@ def _moment(moment: datetime | None) -> str:
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
-def _site(connection: Connection, place: str) -> str:
+def site_named(connection: Connection, place: str) -> str:
     """The id of a site given by id or name; raises NotFound."""
     found = sites.listing(connection, limit=1_000_000)
     chosen = next((s.id for s in found if s.id == place), None) or next((s.id for s in found if s.name == place), None)

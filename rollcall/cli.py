@@ -231,7 +231,7 @@ def reencode(engine: str | None, back: bool, accept_losses: bool, clean_up: bool
 
 @cli.group()
 def edge() -> None:
-    """Look at edges, by the running product."""
+    """Edges: how they join, and how they fare."""
 
 
 @edge.command()
@@ -242,6 +242,60 @@ def funnel(named: str | None, url: str) -> None:
     from rollcall.funnel import run
 
     run(url.rstrip("/"), console, named)
+
+
+@edge.command("token")
+@click.option("--site", required=True, help="Id or name of the site that an edge is to join.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def edge_token(site: str, data: Path) -> None:
+    """Print a token with which one edge joins the site, within 15 minutes."""
+    from rollcall import joining
+
+    with _database(data) as database, database.write() as connection:
+        text = joining.token_for(connection, site)
+    click.echo(text)
+    Console(stderr=True).print("At the edge: rollcall edge join URL, and the token on its input.", style="dim")
+
+
+@edge.command("join")
+@click.argument("url")
+@click.argument("token", required=False, envvar="ROLLCALL_JOIN_TOKEN")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("edge-data"), show_default=True)
+def edge_join(url: str, token: str | None, data: Path) -> None:
+    """Join the control plane at URL by a token: given here, in ROLLCALL_JOIN_TOKEN, or on the standard input.
+
+    The edge on the same data folder (DATA_DIR) then calls by the credential it was given.
+    """
+    from rollcall import joining
+
+    found = joining.join(url, joining.token_of(token), data)
+    console.print(f"This edge has joined the site {found.site}: start it with python -m edge.", markup=False)
+
+
+@edge.command("renew")
+@click.argument("edge")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def edge_renew(edge: str, data: Path) -> None:
+    """Have EDGE (id or name) take another credential within ten minutes; it goes on meanwhile."""
+    from control_plane.store import joins
+    from control_plane.store.db import utcnow
+    from rollcall import joining
+
+    with _database(data) as database, database.write() as connection:
+        joins.hasten(connection, joining.edge_named(connection, edge), utcnow())
+
+
+@edge.command("revoke")
+@click.argument("edge")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def edge_revoke(edge: str, data: Path) -> None:
+    """End the credentials of EDGE (id or name) for good, within a second. To come back it joins again."""
+    from control_plane.store import joins
+    from control_plane.store.db import utcnow
+    from rollcall import joining
+
+    with _database(data) as database, database.write() as connection:
+        joins.end(connection, joining.edge_named(connection, edge), utcnow())
 
 
 @cli.group()

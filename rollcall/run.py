@@ -14,8 +14,12 @@ from websockets.exceptions import WebSocketException
 
 from control_plane.store.db import utcnow
 from control_plane.store.keys import Role
+from control_plane.store.sites import DEFAULT_SITE
+from edge import credential
+from edge.credential import MEMBERSHIP
 from faces.settings import read_dotenv
-from rollcall.access import database_of, needed, own_key
+from rollcall import joining
+from rollcall.access import database_of, known, needed, own_key
 from rollcall.feed import events, line
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, start_centre, start_edge
@@ -27,7 +31,8 @@ def run(place: Place, settings: Mapping[str, str], console: Console) -> None:
     with Supervisor(logs=place.data / "logs") as supervisor:
         with console.status("Starting"):
             start_centre(supervisor, place)
-        start_edge(supervisor, place, {**_edge_key(place), **settings})
+        _join(place)
+        start_edge(supervisor, place, settings)
         console.print(f"Rollcall runs. Dashboard: [link={place.url}]{place.url}[/]  Logs: {place.data / 'logs'}")
         console.print("Ctrl-C ends it.\n")
         cursor = _newest(place)
@@ -54,12 +59,18 @@ def _newest(place: Place) -> int:
     return int(answer["items"][0]["position"]) if answer["items"] else 0
 
 
-def _edge_key(place: Place) -> dict[str, str]:
-    """The key of the all-in-one's own edge, so that it goes on when keys come to be needed; unless it was given one."""
+def _join(place: Place) -> None:
+    """Have the all-in-one's own edge join, so that it goes on when keys come to be needed; unless it was given a key.
+    One whose credential was revoked stays out."""
     if "EDGE_KEY" in {**read_dotenv(Path(".env")), **os.environ}:
-        return {}
+        return
+    folder = place.data / "edge"
+    held = credential.read(folder / MEMBERSHIP)
     with database_of(place.data) as database, database.write() as connection:
-        return {"EDGE_KEY": own_key(connection, place.data / "edge" / "key", Role.EDGE, utcnow())}
+        if held and known(connection, held[1].key or ""):
+            return
+        token = joining.token_for(connection, DEFAULT_SITE)
+    joining.join(place.url, token, folder)
 
 
 def _credentials(place: Place) -> dict[str, str]:

@@ -10,7 +10,7 @@ from control_plane.api.route import Call, Listing, Paging, Route, answer, listin
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, SITES_READ, SITES_WRITE, Caller, EdgeCaller, check_edge
 from control_plane.plane import Plane
-from control_plane.store import alarms, erasures, galleries, keys, sites, thresholds
+from control_plane.store import alarms, erasures, galleries, joins, keys, sites, thresholds
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection
 from control_plane.store.reach import Reach
@@ -75,7 +75,8 @@ async def introduce(call: Call[None, None]) -> Response:
         site_id = hold(connection, call.caller, edge.id)
         welcome = sites.welcome(connection, edge.id, hello, edge.wire, now, site_id=site_id)
         thresholds.check(connection, edge.id, now)
-        return welcome
+        held = call.caller.key
+        return msgspec.structs.replace(welcome, renew=held is not None and joins.due(connection, held.id, now))
 
     welcome = await call.plane.gatherer.write(work)
     return wire_answer(call, msgspec.structs.replace(welcome, now=call.plane.clock()))

@@ -11,7 +11,7 @@ import msgspec
 from starlette.responses import Response
 
 from control_plane.api.route import JSON, Call, Media, Route
-from control_plane.auth import ANYBODY, EDGE
+from control_plane.auth import ANYBODY, EDGE, JOIN
 from control_plane.problems import PROBLEM_JSON, Problem
 from faces.wire import EDGE_HEADER, WIRE_HEADER
 
@@ -116,7 +116,7 @@ def _path_parameters(route: Route[Any, Any]) -> list[Schema]:
 
 
 def _headers(route: Route[Any, Any]) -> list[Schema]:
-    names = (EDGE_HEADER, WIRE_HEADER) if route.needs is EDGE else ()
+    names = (EDGE_HEADER, WIRE_HEADER) if route.needs in (EDGE, JOIN) else ()
     return [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in names]
 
 

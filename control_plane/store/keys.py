@@ -36,7 +36,8 @@ class Role(StrEnum):
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A key as it is stored. `sites` are ids; null: it is good for all. `edge_id` is the edge that an edge's key has
-    become: the first that introduced itself with it."""
+    become: the first that introduced itself with it, or the one that joined for it. `replaces` is the key that ends as
+    soon as this one is used; from `renew_at` on its edge is told to take another (null: it never is)."""
 
     id: str
     role: Role
@@ -48,6 +49,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    replaces: str | None = None
+    renew_at: datetime | None = None
 
 
 def create(
@@ -58,6 +61,9 @@ def create(
     name: str = "",
     sites: Sequence[str] | None = None,
     expires_at: datetime | None = None,
+    edge_id: str | None = None,
+    replaces: str | None = None,
+    renew_at: datetime | None = None,
 ) -> str:
     """Make a key; returns its text, which is nowhere to be had again."""
     key_id = secrets.token_hex(6)
@@ -72,6 +78,9 @@ def create(
             sha256=digest(text),
             created_at=now,
             expires_at=expires_at,
+            edge_id=edge_id,
+            replaces=replaces,
+            renew_at=renew_at,
         )
     )
     return text
@@ -112,14 +121,21 @@ def revoke(connection: sa.Connection, key_id: str, now: datetime) -> None:
     mine = keys.c.id == key_id
     if connection.execute(sa.select(keys.c.id).where(mine)).first() is None:
         raise NotFound(f"there is no key {key_id!r}", remedy="rollcall keys list shows all of them.")
-    connection.execute(keys.update().where(mine & keys.c.revoked_at.is_(None)).values(revoked_at=now))
+    end(connection, mine, now)
 
 
 def used(connection: sa.Connection, key_id: str, now: datetime) -> None:
-    """Note that a key was used."""
+    """Note that a key was used; the one that it replaces ends with that."""
     before = sa.literal(now - USED_EVERY, UtcDateTime)
     stale = keys.c.last_used_at.is_(None) | (keys.c.last_used_at <= before)
-    connection.execute(keys.update().where((keys.c.id == key_id) & stale).values(last_used_at=now))
+    if connection.execute(keys.update().where((keys.c.id == key_id) & stale).values(last_used_at=now)).rowcount:
+        replaced = sa.select(keys.c.replaces).where(keys.c.id == key_id)
+        end(connection, keys.c.id.in_(replaced), now)
+
+
+def end(connection: sa.Connection, which: sa.ColumnElement[bool], now: datetime) -> None:
+    """End all keys of which this is true, for good."""
+    connection.execute(keys.update().where(which & keys.c.revoked_at.is_(None)).values(revoked_at=now))
 
 
 def belong(connection: sa.Connection, key_id: str, edge_id: str) -> None:

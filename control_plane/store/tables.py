@@ -72,6 +72,7 @@ galleries = Table(
 )
 
 # `sites` are ids, null: all of them. No foreign keys: with its last site gone a key is good for none, not for all.
+# `replaces` is the key that ends as soon as this one is used; `renew_at` is when its edge is told to take another.
 keys = Table(
     "keys",
     metadata,
@@ -85,6 +86,17 @@ keys = Table(
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
     Column("last_used_at", UtcDateTime),
+    Column("replaces", Id),
+    Column("renew_at", UtcDateTime),
+)
+
+# With one of these an edge joins a site, once. By the SHA-256 of the token.
+join_tokens = Table(
+    "join_tokens",
+    metadata,
+    _id(),
+    Column("site_id", Id, ForeignKey("sites.id", ondelete="CASCADE"), nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
 )
 
 # By the SHA-256 of the ticket. `key_id` null: made while nobody was asked for a key.

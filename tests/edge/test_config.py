@@ -28,7 +28,7 @@ def test_every_setting_is_a_field_and_its_default_can_be_read() -> None:
         ("ws_enable", True),
         ("ws_url", None),
         ("ws_jpeg_quality", 70),
-        ("control_plane_url", "http://127.0.0.1:5000"),
+        ("control_plane_url", None),
         ("video_pace", Pace.REALTIME),
         ("video_loop", Loop.ONCE),
         ("data_dir", Path("edge-data")),

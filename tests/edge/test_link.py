@@ -83,7 +83,7 @@ def hints() -> list[float]:
 def link(side: ControlPlaneSide, hints: list[float]) -> Iterator[Link]:
     link = Link(
         f"ws://127.0.0.1:{side.port}/v1/edge/link",
-        {"Rollcall-Edge": "e1", "Rollcall-Wire": "1"},
+        lambda: {"Rollcall-Edge": "e1", "Rollcall-Wire": "1"},
         hinted=lambda hint: hints.append(hint),
         ordered=lambda: None,
         status=lambda: STATUS,
@@ -227,7 +227,7 @@ def test_a_message_that_is_not_understood_does_not_end_the_link(
 
 def test_offering_never_waits_even_with_no_link(hints: list[float]) -> None:
     link = Link(
-        "ws://127.0.0.1:9/", {}, hinted=lambda hint: None, ordered=lambda: None, status=lambda: STATUS, quality=70
+        "ws://127.0.0.1:9/", dict, hinted=lambda hint: None, ordered=lambda: None, status=lambda: STATUS, quality=70
     )
     link._leases.take(Watch("door", 60.0), time.monotonic())
     began = time.monotonic()

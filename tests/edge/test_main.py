@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edge import credential
 from edge.__main__ import Edge
 from edge.camera import Change, Notice
 from edge.config import Config
@@ -179,6 +180,20 @@ def test_it_ends_when_told_to(plane: Any, data: Path, tmp_path: Path) -> None:
     assert "Traceback" not in rest
     assert (tmp_path / "edge-data" / "edge-id").is_file()
     assert (tmp_path / "edge-data").stat().st_mode & 0o077 == 0, "templates are for nobody else's eyes"
+
+
+def test_an_edge_that_has_joined_calls_the_control_plane_it_joined_by_its_credential(
+    plane: Any, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    credential.save(tmp_path / "edge-data" / credential.MEMBERSHIP, plane.url, "rc_of_its_own")
+    process = start(tmp_path, VIDEO_SOURCE="rtsp://127.0.0.1:1/")
+    try:
+        until(lambda: plane.hellos, 20)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=20)
+    assert {sent["Authorization"] for sent in plane.headers} == {"Bearer rc_of_its_own"}
+    assert "rc_of_its_own" not in said
 
 
 def test_cameras_are_added_and_removed_while_it_runs(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from edge.credential import Credential
 from edge.plane import ControlPlane, OutOfReach, Unanswered, edge_id, headers, retry_after_s
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
@@ -43,7 +44,7 @@ def test_every_request_names_the_edge_and_its_wire(plane: Any, client: ControlPl
 
 
 def test_every_request_brings_the_edge_s_key_if_it_has_one(plane: Any) -> None:
-    client = ControlPlane(plane.url, EDGE, "rc_secret")
+    client = ControlPlane(plane.url, EDGE, Credential("rc_secret"))
     client.hello(HELLO)
     client.close()
     assert plane.headers[-1]["Authorization"] == "Bearer rc_secret"

@@ -86,17 +86,16 @@ def test_an_end_that_is_none_is_refused(told: str) -> None:
 
 
 def test_the_all_in_ones_own_key_is_made_once_and_only_its_user_may_read_it(tmp_path: Path) -> None:
-    path = tmp_path / "edge" / "key"
+    path = tmp_path / "keys" / "console.key"
     with access.database_of(tmp_path) as database, database.write() as connection:
-        first, second = (access.own_key(connection, path, Role.EDGE, NOW) for _ in range(2))
-        assert first == second
         assert not access.needed(connection)
+        first, second = (access.own_key(connection, path, Role.VIEWER, NOW) for _ in range(2))
+        assert first == second
         keys.revoke(connection, keys.id_of(first) or "", NOW)
-        assert access.own_key(connection, path, Role.EDGE, NOW) == first
+        assert access.own_key(connection, path, Role.VIEWER, NOW) == first
         path.write_text("rc_something else\n")
-        third = access.own_key(connection, path, Role.EDGE, NOW)
+        third = access.own_key(connection, path, Role.VIEWER, NOW)
         assert third != first
-        access.own_key(connection, tmp_path / "console.key", Role.VIEWER, NOW)
         assert access.needed(connection)
     assert path.read_text().strip() == third
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

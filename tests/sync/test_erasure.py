@@ -131,7 +131,7 @@ class EdgeBox:
 
         link = Link(
             link_url(self._url),
-            headers(self.id),
+            lambda: headers(self.id),
             hinted=hinted,
             status=lambda: LinkStatus(cameras=[], spooled=0),
             quality=70,

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from control_plane.store import joins, keys
+from control_plane.store.db import Connection, Database
+from control_plane.store.keys import Key, Role
+from control_plane.store.sites import DEFAULT_SITE
+from control_plane.store.tables import join_tokens
+from faces.errors import NotFound
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def key_of(connection: Connection, text: str) -> Key:
+    return next(key for key in keys.listing(connection) if key.id == keys.id_of(text))
+
+
+def counts(connection: Connection, text: str) -> bool:
+    return key_of(connection, text).revoked_at is None
+
+
+def test_a_token_is_good_once_for_its_site_and_only_its_digest_is_stored(database: Database) -> None:
+    with database.write() as connection:
+        text = joins.issue(connection, DEFAULT_SITE, NOW)
+        assert joins.whole(text)
+        assert not joins.whole(text[:-1] + ("0" if text[-1] != "0" else "1"))
+        assert not joins.whole(keys.create(connection, Role.EDGE, NOW))
+        assert text not in str(connection.execute(sa.select(join_tokens)).all())
+        assert joins.redeem(connection, text, NOW) == DEFAULT_SITE
+        assert joins.redeem(connection, text, NOW) is None
+        assert joins.redeem(connection, "made up", NOW) is None
+
+
+def test_a_token_is_good_for_a_quarter_of_an_hour_and_then_cleared_away(database: Database) -> None:
+    with database.write() as connection:
+        early, late = (joins.issue(connection, DEFAULT_SITE, NOW) for _ in range(2))
+        assert joins.redeem(connection, early, NOW + joins.GOOD_FOR - timedelta(seconds=1))
+        assert joins.redeem(connection, late, NOW + joins.GOOD_FOR) is None
+        joins.issue(connection, DEFAULT_SITE, NOW + joins.GOOD_FOR)
+        assert len(connection.execute(sa.select(join_tokens)).all()) == 1
+
+
+def test_of_a_hundred_edges_that_race_for_a_token_one_joins(database: Database) -> None:
+    with database.write() as connection:
+        text = joins.issue(connection, DEFAULT_SITE, NOW)
+
+    def race(number: int) -> bool:
+        with database.write() as connection:
+            site_id = joins.redeem(connection, text, NOW)
+            if site_id is not None:
+                joins.grant(connection, f"edge-{number}", site_id, NOW, days=90)
+            return site_id is not None
+
+    with ThreadPoolExecutor(8) as racers:
+        assert sum(racers.map(race, range(100))) == 1
+    with database.read() as connection:
+        assert len(keys.listing(connection)) == 1
+
+
+def test_a_credential_is_the_edges_own_and_an_edge_that_joins_again_has_no_other(database: Database) -> None:
+    with database.write() as connection:
+        first = joins.grant(connection, "e1", DEFAULT_SITE, NOW, days=90)
+        others = joins.grant(connection, "e2", DEFAULT_SITE, NOW, days=0)
+        second = joins.grant(connection, "e1", DEFAULT_SITE, NOW, days=90)
+        key = key_of(connection, second)
+        assert (key.role, key.edge_id, key.sites) == (Role.EDGE, "e1", (DEFAULT_SITE,))
+        assert (counts(connection, first), counts(connection, second), counts(connection, others)) == (
+            False,
+            True,
+            True,
+        )
+
+
+def test_an_old_credential_counts_until_the_new_one_is_used(database: Database) -> None:
+    with database.write() as connection:
+        old = joins.grant(connection, "e1", DEFAULT_SITE, NOW, days=90)
+        new = joins.renew(connection, key_of(connection, old), "e1", NOW, days=90)
+        keys.used(connection, key_of(connection, old).id, NOW)
+        assert (counts(connection, old), counts(connection, new)) == (True, True)
+        keys.used(connection, key_of(connection, new).id, NOW)
+        assert (counts(connection, old), counts(connection, new)) == (False, True)
+
+
+def test_a_credential_whose_answer_was_lost_is_replaced_by_the_next(database: Database) -> None:
+    with database.write() as connection:
+        old = joins.grant(connection, "e1", DEFAULT_SITE, NOW, days=90)
+        lost, new = (joins.renew(connection, key_of(connection, old), "e1", NOW, days=90) for _ in range(2))
+        found = [counts(connection, text) for text in (old, lost, new)]
+        assert found == [True, False, True]
+
+
+@pytest.mark.parametrize(("days", "after", "due"), [(90, 89, False), (90, 90, True), (0, 36_500, False)])
+def test_a_credential_is_to_be_renewed_at_its_age(database: Database, days: int, after: int, due: bool) -> None:
+    with database.write() as connection:
+        key_id = key_of(connection, joins.grant(connection, "e1", DEFAULT_SITE, NOW, days=days)).id
+        assert joins.due(connection, key_id, NOW + timedelta(days=after)) is due
+
+
+def test_an_operator_has_it_renewed_sooner_or_ends_it(database: Database) -> None:
+    with database.write() as connection:
+        text = joins.grant(connection, "e1", DEFAULT_SITE, NOW, days=0)
+        joins.hasten(connection, "e1", NOW)
+        assert joins.due(connection, key_of(connection, text).id, NOW)
+        joins.end(connection, "e1", NOW)
+        assert not counts(connection, text)
+        for work in (joins.hasten, joins.end):
+            with pytest.raises(NotFound):
+                work(connection, "e2", NOW)
