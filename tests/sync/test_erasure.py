@@ -133,6 +133,7 @@ class EdgeBox:
             link_url(self._url),
             lambda: headers(self.id),
             hinted=hinted,
+            ordered=lambda: None,
             status=lambda: LinkStatus(cameras=[], spooled=0),
             quality=70,
         )
