@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from control_plane.api import schema
+from control_plane.api import schema as openapi
 from control_plane.api.routes import ROUTES
 from control_plane.app import VERSION
 
@@ -21,7 +21,7 @@ Schema = Mapping[str, Any]
 
 def document() -> Schema:
     """The OpenAPI document that the control plane serves."""
-    return schema.document(schema.with_document(ROUTES, VERSION), VERSION)
+    return openapi.document(openapi.with_document(ROUTES, VERSION), VERSION)
 
 
 def markdown(document: Schema) -> str:
