@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -102,9 +103,9 @@ class Worker:
         try:
             self._sweeper.run(stop, over=lambda: self._active() not in (None, self._model))
         finally:
-            for pool in self._pools:
-                pool.threads.stop(timeout=STOP_MS)
-                pool.broker.close()
+            # All at once: each waits for its threads to come round, idle ones too.
+            with ThreadPoolExecutor(len(self._pools)) as stopping:
+                list(stopping.map(Pool.stop, self._pools))
             self._database.close()
 
     def _active(self) -> str | None:
@@ -207,6 +208,11 @@ class Pool:
         self.sends: dict[Due, Send] = {job.due: self._declare(queue, job).send for job in jobs}
         idle_ms = QUICK_IDLE_MS if queue in QUICK else IDLE_MS
         self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=idle_ms)
+
+    def stop(self) -> None:
+        """Finish what is under way."""
+        self.threads.stop(timeout=STOP_MS)
+        self.broker.close()
 
     def _declare(self, queue: str, job: Job) -> dramatiq.Actor[[str], None]:
         # No retries by the broker: what is unfinished is due again when its lease runs out.
