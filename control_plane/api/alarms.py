@@ -29,7 +29,7 @@ class Which(Paging, frozen=True, kw_only=True):
 class Acknowledgement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Who has seen it."""
 
-    by: str
+    by: texts.Name
 
 
 async def browse(call: Call[None, Which]) -> Response:

@@ -68,4 +68,6 @@ def _hours(duration_s: int | None) -> str | None:
     return f"{duration_s // 3600}:{duration_s // 60 % 60:02}:{duration_s % 60:02}"
 
 
-ROUTES = (Route("GET", "/v1/attendance", show, EVENTS_READ, {200: Media((JSON, CSV))}, query=Day, within={}),)
+ROUTES = (
+    Route("GET", "/v1/attendance", show, EVENTS_READ, {200: Media((JSON, CSV), Attendance)}, query=Day, within={}),
+)

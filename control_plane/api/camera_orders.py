@@ -9,8 +9,9 @@ import msgspec
 from starlette.responses import Response
 
 from control_plane.api import texts
+from control_plane.api.pictures import PICTURE
 from control_plane.api.pictures import picture as picture_answer
-from control_plane.api.route import Call, Media, Route, answer, plain
+from control_plane.api.route import Call, Route, answer
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, SITES_WRITE
 from control_plane.plane import Plane
@@ -32,7 +33,7 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     has it."""
 
     action: OrderAction
-    camera: str
+    camera: texts.Name
     source: Annotated[str, msgspec.Meta(max_length=LONGEST_SOURCE)] | None = None
     max_fps: Annotated[float, msgspec.Meta(ge=1, le=1000)] | None = None
     scale: Annotated[float, msgspec.Meta(ge=0.05, le=1)] | None = None
@@ -45,8 +46,6 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         camera = texts.name(self.camera, "camera")
         if self.action is OrderAction.PUT and not self.source:
             raise Invalid("source is missing", remedy="Give the camera's rtsp:// or http:// URL, or its number.")
-        if not plain(self.source or ""):
-            raise Invalid("source holds characters that are no text")
         given = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("action", "camera")}
         settings = {name: str(value) for name, value in given.items() if value is not None}
         return CameraOrder(action=self.action, camera=camera, settings=settings)
@@ -108,8 +107,8 @@ def _checked(outcome: OrderOutcome) -> OrderOutcome:
     if len(outcome.picture or b"") > LARGEST_PICTURE:
         raise Invalid(f"the picture is larger than {LARGEST_PICTURE} bytes")
     for words in (outcome.message, outcome.remedy):
-        if len(words) > LONGEST_WORDS or not plain(words):
-            raise Invalid("what is said of the outcome is too long, or holds characters that are no text")
+        if len(words) > LONGEST_WORDS:
+            raise Invalid("what is said of the outcome is too long")
     return outcome
 
 
@@ -131,7 +130,7 @@ ROUTES = (
         "/v1/edges/{id}/orders/{order}/picture",
         picture,
         SITES_WRITE,
-        {200: Media(("image/jpeg",))},
+        {200: PICTURE},
         within=EDGES_OWN,
     ),
     Route("GET", "/v1/edge/orders", waiting, EDGE, {200: wire(list[CameraOrder])}),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from control_plane.api import enrollments
 from control_plane.api.pictures import PICTURE, PICTURES
-from control_plane.api.route import JSON, Call, Listing, Media, Route, answer, decoded
+from control_plane.api.route import JSON, Call, Listing, Media, Route, answer, checked, decoded
 from control_plane.api.uploads import form, photo_limit, upload
 from control_plane.auth import PEOPLE_READ, PEOPLE_WRITE
 from control_plane.plane import Plane
@@ -21,7 +21,7 @@ from control_plane.store.db import Connection
 from control_plane.store.enrollments import Purpose
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.reach import Reach
-from faces.errors import Invalid
+from faces.errors import Conflict, Invalid
 
 
 class Mistaken(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +40,7 @@ async def create(call: Call[None, None]) -> Response:
     """Say that a face was not this person, by a photo or an event (with `Prefer: wait=5`: and wait for the outcome)."""
     identity_id = call.path()
     if call.media_type == JSON:
-        event_id = decoded(await call.request.body(), Mistaken).event_id
+        event_id = checked(decoded(await call.request.body(), Mistaken)).event_id
         thumbnail = await call.plane.read(lambda c: _thumbnail(c, call.reach, identity_id, event_id))
         return await _hand_in(call.plane, identity_id, io.BytesIO(thumbnail), call.wait_s)
     async with upload(call, "image", raw=PICTURES) as sent:
@@ -76,7 +76,7 @@ def _thumbnail(connection: Connection, reach: Reach, identity_id: str, event_id:
     """The picture of an event that named this person; raises Invalid and NotFound."""
     reach.event(connection, event_id)
     if events.get(connection, event_id).identity_id not in identities.tree(connection, identity_id):
-        raise Invalid("event_id: that event names somebody else", remedy="Correct the person whom the event names.")
+        raise Conflict("event_id: that event names somebody else", remedy="Correct the person whom the event names.")
     return events.thumbnail(connection, event_id)
 
 

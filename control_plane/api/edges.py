@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from starlette.responses import Response
 
 from control_plane.api import texts
-from control_plane.api.route import Call, Listing, Paging, Route, answer, listing, plain
+from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, SITES_READ, SITES_WRITE, Caller, EdgeCaller, check_edge
 from control_plane.plane import Plane
@@ -23,11 +25,24 @@ LONGEST_WORD = 64
 LONGEST_ERROR = 500
 MOST_ASKED = 10_000
 
+Asked = Annotated[list[str], msgspec.Meta(max_length=MOST_ASKED)]
+Word = Annotated[str, msgspec.Meta(max_length=LONGEST_WORD)]
+
 
 class Fleet(Paging, frozen=True, kw_only=True):
     """`site` is an id."""
 
     site: str | None = None
+
+
+class Introduction(Hello, frozen=True, kw_only=True):
+    """What an edge says of itself."""
+
+    name: texts.Name
+    site: Word | None = None
+    version: Word
+    engine: Word
+    cameras: Annotated[list[texts.Name], msgspec.Meta(max_length=MOST_CAMERAS, extra_json_schema={"uniqueItems": True})]
 
 
 class ChangedEdge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,7 +83,7 @@ async def introduce(call: Call[None, None]) -> Response:
     edge = call.edge
     if call.path() != edge.id:
         raise Invalid("the edge in the path is not the one that calls")
-    hello = _checked(await wire_body(call, Hello))
+    hello = _checked(await wire_body(call, Introduction))
 
     def work(connection: Connection) -> Welcome:
         now = call.plane.clock()
@@ -117,9 +132,7 @@ async def report(call: Call[None, None]) -> Response:
 
 async def erased(call: Call[None, None]) -> Response:
     """Those of the given people who were erased: an edge keeps nothing of them in what it has still to deliver."""
-    asked = await wire_body(call, list[str])
-    if len(asked) > MOST_ASKED:
-        raise Invalid(f"at most {MOST_ASKED} ids are asked for at once")
+    asked = await wire_body(call, Asked)
     return wire_answer(call, sorted(await call.plane.read(lambda c: erasures.among(c, asked))))
 
 
@@ -142,13 +155,10 @@ def check_follows(connection: Connection, edge: EdgeCaller, gallery_id: str) -> 
 def _checked(hello: Hello) -> Hello:
     """An introduction that can be kept; raises Invalid."""
     texts.name(hello.name)
-    if len(hello.cameras) > MOST_CAMERAS or len(set(hello.cameras)) != len(hello.cameras):
-        raise Invalid(f"cameras: at most {MOST_CAMERAS}, each name once")
+    if len(set(hello.cameras)) != len(hello.cameras):
+        raise Invalid("cameras: each name once")
     for camera in hello.cameras:
         texts.name(camera, "cameras")
-    for field, text in (("version", hello.version), ("engine", hello.engine), ("site", hello.site or "")):
-        if len(text) > LONGEST_WORD or not plain(text):
-            raise Invalid(f"{field} is too long, or holds characters that are no text")
     return hello
 
 
@@ -156,8 +166,8 @@ ROUTES = (
     Route("GET", "/v1/edges", browse, SITES_READ, {200: Listing[Edge]}, query=Fleet, within={}),
     Route("GET", "/v1/edges/{id}", show, SITES_READ, {200: Edge}, within={"id": Reach.edge}),
     Route("PATCH", "/v1/edges/{id}", change, SITES_WRITE, {200: Edge}, body=ChangedEdge, within={"id": Reach.edge}),
-    Route("PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Hello)),
+    Route("PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Introduction)),
     Route("GET", "/v1/edge/galleries", followed, EDGE, {200: wire(list[Followed])}),
     Route("PUT", "/v1/edge/galleries/{id}", report, EDGE, {204: None}, reads=wire_bodies(Report)),
-    Route("POST", "/v1/edge/erased", erased, EDGE, {200: wire(list[str])}, reads=wire_bodies(list[str])),
+    Route("POST", "/v1/edge/erased", erased, EDGE, {200: wire(list[str])}, reads=wire_bodies(Asked)),
 )

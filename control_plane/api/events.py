@@ -9,10 +9,9 @@ from typing import Literal
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from control_plane.api.identities import Moment
 from control_plane.api.ingest import MOST_BYTES, received
-from control_plane.api.pictures import picture
-from control_plane.api.route import Call, Limit, Listing, Media, Position, Route, answer, listing
+from control_plane.api.pictures import PICTURE, picture
+from control_plane.api.route import Call, Limit, Listing, Media, Moment, Position, Route, answer, listing
 from control_plane.api.tables import BOM, CSV, line
 from control_plane.api.wireform import wire, wire_answer, wire_bodies
 from control_plane.auth import EDGE, EVENTS_READ
@@ -181,7 +180,7 @@ ROUTES = (
         "/v1/events/{id}/thumbnail",
         thumbnail,
         EVENTS_READ,
-        {200: Media(("image/jpeg",))},
+        {200: PICTURE},
         within={"id": Reach.event},
     ),
 )

@@ -33,7 +33,7 @@ Threshold = Annotated[float, msgspec.Meta(gt=0, le=2)]
 class NewGallery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A gallery to be added. `th_accept` null: the threshold is the edge's own."""
 
-    name: str
+    name: texts.Name
     kind: Kind = Kind.ALLOW
     th_accept: Threshold | None = None
 
@@ -41,7 +41,7 @@ class NewGallery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ChangedGallery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be changed; fields that are absent stay as they are."""
 
-    name: str | msgspec.UnsetType = msgspec.UNSET
+    name: texts.Name | msgspec.UnsetType = msgspec.UNSET
     kind: Kind | msgspec.UnsetType = msgspec.UNSET
     th_accept: Threshold | msgspec.UnsetType | None = msgspec.UNSET
 

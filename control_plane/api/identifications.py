@@ -94,7 +94,8 @@ ROUTES = (
         PEOPLE_READ,
         {201: Identification, 202: Identification, 422: Media((PROBLEM_JSON,), RefusedProbe)},
         query=Against,
-        reads=form("image", galleries="ids, with commas between them") | dict.fromkeys(PICTURES, PICTURE),
+        reads=form("image", galleries={"type": "string", "description": "ids, with commas between them"})
+        | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
         within={},
     ),

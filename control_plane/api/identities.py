@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 from starlette.responses import Response
 
 from control_plane.api import enrollments, texts
 from control_plane.api.pictures import PICTURE, PICTURES, picture
-from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
-from control_plane.api.uploads import flag, form, photo_limit, upload
+from control_plane.api.route import Call, Listing, Moment, Paging, Route, answer, listing
+from control_plane.api.uploads import either, flag, form, photo_limit, upload
 from control_plane.auth import PEOPLE_READ, PEOPLE_WRITE
 from control_plane.plane import Plane
 from control_plane.store import discards, erasures, identities
@@ -20,16 +19,14 @@ from control_plane.store.erasures import Erasure
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.identities import Identity, Photo
 from control_plane.store.reach import Reach
-from faces.errors import Invalid, NotFound
-
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+from faces.errors import Conflict, Invalid, NotFound
 
 
 class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person to be added, without photos yet. `galleries` are ids."""
 
-    name: str
-    external_id: str | None = None
+    name: texts.Name
+    external_id: texts.Name | None = None
     attributes: dict[str, Any] = {}
     valid_from: Moment | None = None
     valid_until: Moment | None = None
@@ -39,8 +36,8 @@ class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ChangedIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is to be changed; fields that are absent stay as they are."""
 
-    name: str | msgspec.UnsetType = msgspec.UNSET
-    external_id: str | msgspec.UnsetType | None = msgspec.UNSET
+    name: texts.Name | msgspec.UnsetType = msgspec.UNSET
+    external_id: texts.Name | msgspec.UnsetType | None = msgspec.UNSET
     attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     valid_from: Moment | msgspec.UnsetType | None = msgspec.UNSET
     valid_until: Moment | msgspec.UnsetType | None = msgspec.UNSET
@@ -149,7 +146,7 @@ async def add_photo(call: Call[None, Force]) -> Response:
     person = await call.plane.read(lambda c: call.reach.shown(c, identities.get(c, identity_id)))
     gallery_id = DEFAULT_GALLERY if DEFAULT_GALLERY in person.galleries else min(person.galleries, default="")
     if not gallery_id:
-        raise Invalid("the person is in no gallery", remedy="A photo is put forward for a person in a gallery.")
+        raise Conflict("the person is in no gallery", remedy="A photo is put forward for a person in a gallery.")
     async with upload(call, "image", raw=PICTURES) as sent:
         if sent.file is None:
             raise Invalid("image is missing", remedy="Send a form with the photo in 'image', or the photo itself.")
@@ -160,7 +157,7 @@ async def add_photo(call: Call[None, Force]) -> Response:
             gallery_id=gallery_id,
             identity_id=identity_id,
             name=person.name,
-            force=call.query.force or flag(sent.fields, "force"),
+            force=flag(sent.fields, "force") or call.query.force,
         )
     return enrollments.told(enrollment)
 
@@ -218,7 +215,7 @@ ROUTES = (
         PEOPLE_WRITE,
         enrollments.OUTCOMES,
         query=Force,
-        reads=form("image", force="true: enrol a look-alike all the same") | dict.fromkeys(PICTURES, PICTURE),
+        reads=form("image", force=either("true: enrol a look-alike all the same")) | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
         within={"id": Reach.whole},
     ),

@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 from control_plane.api.failures import refusal
 from control_plane.api.route import Call, Limit, Listing, Media, Paging, Route, answer, listing
 from control_plane.api.tables import CSV, line
-from control_plane.api.uploads import archive_limit, flag, form, keep, upload
+from control_plane.api.uploads import archive_limit, either, flag, form, keep, upload
 from control_plane.auth import IMPORTS_READ, IMPORTS_WRITE
 from control_plane.dispatch import READ_ARCHIVE
 from control_plane.plane import Plane
@@ -22,7 +22,7 @@ from control_plane.store.blobs import Steady
 from control_plane.store.db import Connection
 from control_plane.store.import_items import Item, ItemState
 from control_plane.store.imports import Import, State
-from faces.errors import Invalid, Reason
+from faces.errors import Conflict, Invalid, Reason
 
 ZIP = "application/zip"
 CSV_PAGE = 500
@@ -178,7 +178,7 @@ async def accept(call: Call[Accept, None]) -> Response:
         possible = import_items.acceptable(connection, import_id)
         chosen = possible if asked.all else asked.items
         if missing := set(chosen) - set(possible):
-            raise Invalid(f"items: {min(missing)} is no photo that can be accepted")
+            raise Conflict(f"items: {min(missing)} is no photo that can be accepted")
         if chosen:
             if state is not State.RUNNING:
                 imports.reopen(connection, import_id)
@@ -213,7 +213,7 @@ ROUTES = (
         IMPORTS_WRITE,
         OUTCOMES,
         query=NewImport,
-        reads=form("zip", force="true: enrol look-alikes all the same", dry_run="true: change nothing")
+        reads=form("zip", force=either("true: enrol look-alikes all the same"), dry_run=either("true: change nothing"))
         | {ZIP: Media((ZIP,))},
         limit=archive_limit,
     ),

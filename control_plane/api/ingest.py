@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from control_plane.api.route import JSON, decoded, plain
+from control_plane.api.route import JSON, dated, decoded, plain
 from control_plane.api.wireform import unreadable
 from control_plane.plane import EVENTS_AT_ONCE
 from control_plane.problems import TooLarge
@@ -114,6 +114,8 @@ def _checked(event: Event) -> Event:
     """The event; raises Invalid for what the log cannot hold or no camera can have seen."""
     if event.captured_at.tzinfo is None:
         raise Invalid("captured_at has no time zone")
+    if not dated(event.captured_at):
+        raise Invalid("captured_at is before the year 1 or after the year 9999")
     if event.status is Status.NO_FACE or (event.status is None) == (event.kind is EventKind.DECISION):
         raise Invalid("status: a decision is PASS or REJECT, and nothing else has one")
     if event.dropped and (event.kind is not EventKind.EVENTS_DROPPED or not _countable(event.dropped)):

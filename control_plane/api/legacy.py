@@ -11,7 +11,7 @@ from control_plane.api import texts
 from control_plane.api.failures import original_members, refusal
 from control_plane.api.identities import erased
 from control_plane.api.route import LONGEST_WAIT_S, Call, Media, Route, answer
-from control_plane.api.uploads import FORMS, archive_limit, flag, form, photo_limit, upload
+from control_plane.api.uploads import FORMS, archive_limit, either, flag, form, photo_limit, upload
 from control_plane.auth import IMPORTS_WRITE, PEOPLE_READ, PEOPLE_WRITE
 from control_plane.problems import PROBLEM_JSON, Problem, problem
 from control_plane.store import identities, import_items, imports
@@ -143,9 +143,9 @@ def _failed(connection: Connection, import_id: str) -> list[str]:
     return names
 
 
+NAME = {"type": "string", **texts.NAMELIKE}
 NAME_FORM = {
-    kind: Media((kind,), {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]})
-    for kind in FORMS
+    kind: Media((kind,), {"type": "object", "properties": {"name": NAME}, "required": ["name"]}) for kind in FORMS
 }
 
 ROUTES = (
@@ -155,7 +155,7 @@ ROUTES = (
         register,
         PEOPLE_WRITE,
         {200: Done, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
-        reads=form("image", name="whose photo it is", force="true: enrol a look-alike all the same"),
+        reads=form("image", "name", name=NAME, force=either("true: enrol a look-alike all the same")),
         limit=photo_limit,
         within={},
         original=True,
@@ -168,7 +168,7 @@ ROUTES = (
         register_faces,
         IMPORTS_WRITE,
         {200: Registered, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
-        reads=form("zip", force="true: enrol look-alikes all the same"),
+        reads=form("zip", force=either("true: enrol look-alikes all the same")),
         limit=archive_limit,
         original=True,
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 from starlette.responses import Response
 
@@ -11,12 +13,13 @@ from control_plane.dispatch import PLAN_REENCODING
 from control_plane.store import reencodings
 from control_plane.store.db import Connection
 from control_plane.store.reencodings import Loss, Reencoding, RefusedPhoto
+from faces.encoding import MODELS
 
 
 class NewReencoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The engine to change to, by its name. Going back is the same: what is encoded already is not encoded again."""
 
-    engine: str
+    engine: Annotated[str, msgspec.Meta(extra_json_schema={"enum": sorted(MODELS)})]
 
 
 class Switch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

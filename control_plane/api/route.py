@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Annotated, Any, Generic, TypeVar
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import msgspec
 from starlette.datastructures import Headers
@@ -30,6 +31,9 @@ T = TypeVar("T")
 JSON = "application/json"
 Position = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+PATH_PART = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+NUMBER = re.compile(r"\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*")
 MAX_JSON_BYTES = 1 << 20
 LONGEST_WAIT_S = 30
 
@@ -150,7 +154,7 @@ def check_reach(
 
 def path_part(value: Any) -> str:
     """A part of the path; one that cannot be an id is not found."""
-    if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", str(value)):
+    if not PATH_PART.fullmatch(str(value)):
         raise NotFound(f"there is nothing called {str(value)[:64]!r}")
     return str(value)
 
@@ -201,6 +205,30 @@ def plain(value: str) -> bool:
     return not re.search("[\0\ud800-\udfff]", value)
 
 
+def checked(value: T, what: str = "body") -> T:
+    """A decoded body; raises Invalid if there is a text or a time in it that a database does not take."""
+    rest = [msgspec.to_builtins(value, builtin_types=(bytes, datetime))]
+    while rest:
+        found = rest.pop()
+        if isinstance(found, str) and not plain(found):
+            raise Invalid(f"{what}: a text holds characters that are no text")
+        if isinstance(found, datetime) and not dated(found):
+            raise Invalid(f"{what}: a time is before the year 1 or after the year 9999")
+        if isinstance(found, dict):
+            rest += [*found, *found.values()]
+        elif isinstance(found, list | tuple):
+            rest += found
+    return value
+
+
+def dated(moment: datetime) -> bool:
+    """Whether a moment has a date in UTC, too: at either end of all years it may have none."""
+    try:
+        return moment.astimezone(UTC) is not None
+    except OverflowError:
+        return False
+
+
 def _limited(headers: Headers, receive: Receive, limit: int) -> Receive:
     """`receive`, which raises TooLarge when more than `limit` bytes come or are announced."""
     error = TooLarge(f"the body is larger than {limit} bytes", remedy="Send a smaller one.")
@@ -221,18 +249,25 @@ def _limited(headers: Headers, receive: Receive, limit: int) -> Receive:
 
 def _query(request: Request, kind: type[Q]) -> Q:
     given = dict(request.query_params)
-    if not all(plain(value) for value in given.values()):
-        raise Invalid("a parameter holds characters that are no text")
+    # A number would be read as seconds since 1970, which nobody means who forgets the rest of a date.
+    if any(NUMBER.fullmatch(given.get(name, "")) for name in _moments(kind)):  # type: ignore[arg-type]
+        raise Invalid("parameters: a time is written as 2026-03-29T12:00:00Z")
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return checked(msgspec.convert(given, kind, strict=False), "parameters")
     except msgspec.ValidationError as error:
         raise Invalid(f"parameters: {error}") from error
+
+
+@cache
+def _moments(kind: type[Any]) -> tuple[str, ...]:
+    """The parameters that are moments."""
+    return tuple(f.encode_name for f in msgspec.structs.fields(kind) if Moment in (f.type, *get_args(f.type)))
 
 
 async def _body(request: Request, kind: type[B]) -> B:
     if media_type(request) != JSON:
         raise Unsupported("the body is not JSON", remedy=f"Send it with Content-Type: {JSON}.")
-    return decoded(await request.body(), kind)
+    return checked(decoded(await request.body(), kind))
 
 
 def decoded(data: bytes | msgspec.Raw, kind: type[B]) -> B:

@@ -10,14 +10,19 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from control_plane.api.route import JSON, Call, Media, Route
-from control_plane.auth import ANYBODY, EDGE, JOIN
+from control_plane.api.route import JSON, PATH_PART, Call, Media, Route
+from control_plane.auth import ANYBODY, EDGE, EDGE_ID, JOIN, OLDEST_WIRE
 from control_plane.problems import PROBLEM_JSON, Problem
-from faces.wire import EDGE_HEADER, WIRE_HEADER
+from faces.wire import EDGE_HEADER, WIRE, WIRE_HEADER
 
 REF = "#/components/schemas/{name}"
 BINARY = {"type": "string", "format": "binary"}
+TEXT = {"type": "string"}
 ERROR = Media((PROBLEM_JSON,), Problem)
+EDGE_HEADERS = {
+    EDGE_HEADER: {"type": "string", "pattern": f"^{EDGE_ID.pattern}$"},
+    WIRE_HEADER: {"type": "string", "enum": [str(version) for version in range(OLDEST_WIRE, WIRE + 1)]},
+}
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access key; `x-rollcall-needs` is its scope."},
     "basic": {"type": "http", "scheme": "basic", "description": "The same key as the password, with any user."},
@@ -101,23 +106,27 @@ def _response(kind: Any, schema_of: Callable[[Any], Schema]) -> Schema:
 
 
 def _content(media: Media, schema_of: Callable[[Any], Schema]) -> Schema:
-    return {media_type: {"schema": _schema(media.value, schema_of)} for media_type in media.types}
+    return {media_type: {"schema": _schema(media_type, media.value, schema_of)} for media_type in media.types}
 
 
-def _schema(value: Any, schema_of: Callable[[Any], Schema]) -> Schema:
+def _schema(media_type: str, value: Any, schema_of: Callable[[Any], Schema]) -> Schema:
+    if media_type.startswith("text/"):
+        return TEXT
     if value is None:
         return BINARY
     return value if isinstance(value, dict) else schema_of(value)
 
 
 def _path_parameters(route: Route[Any, Any]) -> list[Schema]:
-    names = re.findall(r"{(\w+)}", route.path)
-    return [{"name": n, "in": "path", "required": True, "schema": {"type": "string"}} for n in names]
+    part = {"type": "string", "pattern": f"^{PATH_PART.pattern}$"}
+    return [
+        {"name": name, "in": "path", "required": True, "schema": part} for name in re.findall(r"{(\w+)}", route.path)
+    ]
 
 
 def _headers(route: Route[Any, Any]) -> list[Schema]:
-    names = (EDGE_HEADER, WIRE_HEADER) if route.needs in (EDGE, JOIN) else ()
-    return [{"name": n, "in": "header", "required": True, "schema": {"type": "string"}} for n in names]
+    headers = EDGE_HEADERS if route.needs in (EDGE, JOIN) else {}
+    return [{"name": name, "in": "header", "required": True, "schema": schema} for name, schema in headers.items()]
 
 
 def _query_parameters(
@@ -125,5 +134,8 @@ def _query_parameters(
 ) -> list[Schema]:
     if route.query is None:
         return []
-    fields = components[schema_of(route.query)["$ref"].rpartition("/")[2]]["properties"]
-    return [{"name": n, "in": "query", "required": False, "schema": schema} for n, schema in fields.items()]
+    kind = components[schema_of(route.query)["$ref"].rpartition("/")[2]]
+    return [
+        {"name": n, "in": "query", "required": n in kind["required"], "schema": schema}
+        for n, schema in kind["properties"].items()
+    ]

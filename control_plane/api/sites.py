@@ -17,6 +17,7 @@ from control_plane.store.reach import Reach
 from control_plane.store.sites import Site
 
 Days = Annotated[int, msgspec.Meta(ge=0, le=36_500)]
+TimeZone = Annotated[str, msgspec.Meta(extra_json_schema={"format": "time-zone", "examples": ["Europe/Berlin", "UTC"]})]
 LeaseDays = Annotated[float, msgspec.Meta(ge=0, le=3650)]
 
 
@@ -25,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever. `lease_days` says how long
     edges admit people without a sync: null: as each edge is set up (LEASE_DAYS), 0: for ever."""
 
-    time_zone: str | msgspec.UnsetType = msgspec.UNSET
+    time_zone: TimeZone | msgspec.UnsetType = msgspec.UNSET
     event_days: Days | msgspec.UnsetType | None = msgspec.UNSET
     thumbnail_days: Days | msgspec.UnsetType | None = msgspec.UNSET
     lease_days: LeaseDays | msgspec.UnsetType | None = msgspec.UNSET
@@ -41,14 +42,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class NewSite(Settings, frozen=True, kw_only=True):
     """A place. `galleries` are the ids of those that its edges follow."""
 
-    name: str
+    name: texts.Name
     galleries: tuple[str, ...] = (DEFAULT_GALLERY,)
 
 
 class ChangedSite(Settings, frozen=True, kw_only=True):
     """What is to be changed; fields that are absent stay as they are."""
 
-    name: str | msgspec.UnsetType = msgspec.UNSET
+    name: texts.Name | msgspec.UnsetType = msgspec.UNSET
     galleries: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 import zoneinfo
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -14,14 +14,23 @@ from faces.errors import Invalid
 LONGEST_NAME = 200
 MOST_ATTRIBUTES_BYTES = 16_384
 
+_SEEN = r"[^\s\x00-\x1f\x7f-\x9f]"
+NAMELIKE: dict[str, Any] = {
+    "minLength": 1,
+    "maxLength": LONGEST_NAME,
+    "pattern": rf"^\s*{_SEEN}([^\x00-\x1f\x7f-\x9f]*{_SEEN})?\s*$",
+}
+Name = Annotated[str, msgspec.Meta(extra_json_schema=NAMELIKE)]
+"""What `name` takes, for the document: it is `name` that checks it, and says in plain words what is wrong."""
+
 
 def name(text: str, field: str = "name") -> str:
     """A name as it is kept: stripped, 1 to 200 characters, none of them a control character; raises Invalid."""
+    if len(text) > LONGEST_NAME:
+        raise Invalid(f"{field} is longer than {LONGEST_NAME} characters")
     text = text.strip()
     if not text:
         raise Invalid(f"{field} is empty")
-    if len(text) > LONGEST_NAME:
-        raise Invalid(f"{field} is longer than {LONGEST_NAME} characters")
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         raise Invalid(f"{field} holds control characters")
     return text

@@ -25,6 +25,7 @@ FORM_OVERHEAD = 1 << 16
 """Bytes that a form may have beside its file."""
 
 MOST_FIELDS = 20
+FLAGS = ["true", "false", "1", "0"]
 CHUNK = 1 << 18
 BLOCK = 1 << 20
 
@@ -48,11 +49,16 @@ def archive_limit(config: Config) -> int:
     return config.max_archive_bytes + FORM_OVERHEAD
 
 
-def form(file: str, **fields: str) -> dict[str, Media]:
-    """A multipart form for the document: the name of its file, and the meaning of each further field."""
-    properties: dict[str, Any] = {file: {"type": "string", "format": "binary"}}
-    properties |= {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
-    return {FORM: Media((FORM,), {"type": "object", "properties": properties, "required": [file]})}
+def form(file: str, *needed: str, **fields: dict[str, Any]) -> dict[str, Media]:
+    """A multipart form for the document: the name of its file, the fields that are `needed` beside it, and the schema
+    of each field."""
+    properties = {file: {"type": "string", "format": "binary"}, **fields}
+    return {FORM: Media((FORM,), {"type": "object", "properties": properties, "required": [file, *needed]})}
+
+
+def either(meaning: str) -> dict[str, Any]:
+    """The schema of a field that `flag` reads."""
+    return {"type": "string", "enum": FLAGS, "description": meaning}
 
 
 @asynccontextmanager
@@ -88,7 +94,7 @@ async def keep(plane: Plane, kind: str, file: IO[bytes] | Steady, limit: int, su
 def flag(fields: dict[str, str], name: str) -> bool:
     """A form's field as a truth value; raises Invalid."""
     value = fields.get(name, "false").strip().lower()
-    if value not in ("true", "1", "false", "0"):
+    if value not in FLAGS:
         raise Invalid(f"{name} is neither true nor false")
     return value in ("true", "1")
 

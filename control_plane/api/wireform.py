@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from starlette.responses import Response
 
-from control_plane.api.route import JSON, Call, Media, answer, decoded
+from control_plane.api.route import JSON, Call, Media, answer, checked, decoded
 from control_plane.problems import Unsupported
 from faces.wire import MSGPACK, decode, encode
 
@@ -41,7 +41,7 @@ async def wire_body(call: Call[Any, Any], kind: type[T]) -> T:
     if call.media_type not in WIRE_TYPES:
         raise unreadable(call.media_type)
     data = await call.request.body()
-    return decode(data, kind) if call.media_type == MSGPACK else decoded(data, kind)
+    return checked(decode(data, kind) if call.media_type == MSGPACK else decoded(data, kind))
 
 
 def unreadable(media_type: str) -> Unsupported:

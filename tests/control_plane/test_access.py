@@ -487,7 +487,7 @@ def test_nobody_is_searched_or_corrected_by_what_is_another_sites(world: World) 
         assert answer.status_code == 404
     path = f"/v1/identities/{world.theirs.person}/corrections"
     assert world.call("theirs", "POST", path, json={"event_id": world.ours.event}).status_code == 404
-    assert world.call("admin", "POST", path, json={"event_id": world.ours.event}).status_code == 400
+    assert world.call("admin", "POST", path, json={"event_id": world.ours.event}).status_code == 409
 
 
 def test_a_person_of_two_sites_is_shown_without_the_other_and_not_changed(world: World) -> None:

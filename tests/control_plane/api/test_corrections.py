@@ -39,7 +39,7 @@ def test_an_event_becomes_a_correction_of_the_person_it_named(
     with server.database.read() as connection:
         assert len(corrections.listing(connection, ann)) == 1
     other = server.post(path(bob), json={"event_id": str(seen.id)})
-    assert (other.status_code, other.json()["code"]) == (400, "invalid")
+    assert (other.status_code, other.json()["code"]) == (409, "conflict")
     assert server.post(path(ann), json={"event_id": str(blind.id)}).status_code == 404
     assert server.post(path(ann), json={"event_id": "no-such"}).status_code == 404
 

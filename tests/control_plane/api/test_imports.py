@@ -124,7 +124,7 @@ def test_it_is_cancelled_while_it_runs_and_undone_when_it_is_finished(server: An
 def test_only_photos_that_were_refused_for_their_likeness_can_be_accepted(server: Any) -> None:
     import_id = with_items(server, item(0, Reason.NO_FACE))
     path = f"/v1/imports/{import_id}/accept"
-    assert server.post(path, json={"items": [0]}).json()["code"] == "invalid"
+    assert server.post(path, json={"items": [0]}).json()["code"] == "conflict"
     assert server.post(path, json={"all": True}).status_code == 202
 
 

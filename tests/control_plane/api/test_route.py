@@ -65,3 +65,29 @@ def test_a_route_is_a_value() -> None:
     assert isinstance(ROUTES[0], Route)
     with pytest.raises(AttributeError):
         ROUTES[0].path = "/x"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "/v1/sites/default", {"galleries": ["a\0b"]}),
+        ("POST", "/v1/identities", {"name": "Ann", "attributes": {"deep": [{"k\0": 1}]}}),
+        ("POST", "/v1/identities", {"name": "Ann", "galleries": ["\0"]}),
+        ("POST", "/v1/identities/x/merge", {"from": "\0"}),
+        ("POST", "/v1/identities", {"name": "Ann", "valid_from": "0001-01-01T00:44:00+16:36"}),
+        ("POST", "/v1/webhooks/x/replay", {"since": "9999-12-31T23:59:59-01:00"}),
+    ],
+)
+def test_nothing_that_a_database_would_not_take_gets_to_one(either: Any, method: str, path: str, body: Any) -> None:
+    response = either.call(method, path, json=body)
+    assert (response.status_code, response.json()["code"]) == (400, "invalid")
+    assert "no text" in response.json()["detail"] or "the year" in response.json()["detail"]
+
+
+@pytest.mark.parametrize("moment", ["0.5", "1774785600", "-1e3", " 1 "])
+def test_a_number_is_no_moment(server: Any, moment: str) -> None:
+    response = server.get("/v1/events", params={"since": moment})
+    assert (response.status_code, response.json()["code"]) == (400, "invalid")
+    assert server.get("/v1/events", params={"since": "0001-01-01T00:00:00+01:00"}).status_code == 400
+    assert server.get("/v1/events", params={"camera": "\0"}).status_code == 400
+    assert server.get("/v1/events", params={"since": "2026-03-29T12:00:00Z"}).status_code == 200

@@ -84,6 +84,11 @@ def test_parameters_bodies_and_callers_are_those_of_the_types(document: dict[str
     assert set(ingest["requestBody"]["content"]) == {"application/msgpack", "application/json"}
     photo = document["paths"]["/v1/identities/{id}/photos"]["post"]["requestBody"]["content"]
     assert {"multipart/form-data", "image/jpeg", "image/png", "image/webp"} <= set(photo)
+    form = document["paths"]["/register"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["image", "name"]
+    attendance = {p["name"]: p["required"] for p in document["paths"]["/v1/attendance"]["get"]["parameters"]}
+    assert attendance == {"day": True, "site": False, "format": False}
     new = document["components"]["schemas"]["NewIdentity"]
     assert new["required"] == ["name"]
+    assert new["properties"]["name"]["maxLength"] == 200
     assert new["properties"]["external_id"]["anyOf"]
