@@ -14,14 +14,14 @@ from starlette.types import ASGIApp
 from control_plane.app import create_app
 from control_plane.config import Config
 from control_plane.store import keys, schema
-from control_plane.store.db import Database, utcnow
+from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.keys import Role
 from faces.errors import RollcallError, SettingError
 
 log = logging.getLogger("control_plane")
 
-BAD_SETTING = 2
-"""The exit status that says: starting again would not help."""
+START_AGAIN, BAD_SETTING = 1, 2
+"""Exit statuses: starting again will help in a moment, or would not."""
 
 SILENT_CLIENT_MS = 10_000
 """How long a client may acknowledge nothing before its connection is dropped: one that never reads holds memory."""
@@ -37,10 +37,15 @@ def main() -> int:
         logging.getLogger(name).setLevel(level)
     try:
         config = Config.read(os.environ)
-        database = Database(config.database_url)
-        prepare(database, config)
+        database = Database(
+            config.database_url, pool_size=config.database_pool, statement_timeout_s=config.database_timeout_s
+        )
+        schema.prepare(database, utcnow())
         check_keys(database, config)
         sockets = listen(config)
+    except Unavailable as error:
+        log.error("%s. %s", error.message, error.remedy)
+        return START_AGAIN
     except RollcallError as error:
         log.error("%s. %s", error.message, error.remedy)
         return BAD_SETTING
@@ -49,20 +54,6 @@ def main() -> int:
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
     return 0
-
-
-def prepare(database: Database, config: Config) -> None:
-    """Bring the schema up to date where nobody else uses it; elsewhere check that it is. Raises SettingError."""
-    if database.is_sqlite or config.broker_url is None:
-        schema.migrate(database, utcnow())
-        return
-    with database.read() as connection:
-        found = schema.current(connection)
-    if found != schema.newest():
-        raise SettingError(
-            f"DATABASE_URL: the schema is {found or 'empty'}, and this version needs {schema.newest()}",
-            remedy="Run the migrations first.",
-        )
 
 
 def check_keys(database: Database, config: Config) -> None:

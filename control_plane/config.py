@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+from control_plane.store.settings import DATABASE
 from faces.addresses import Allowed, allowed
 from faces.settings import Setting, read, read_dotenv, text, whole
 
@@ -40,7 +41,7 @@ SETTINGS = (
         whole(0, 65535),
     ),
     Setting("ORIGINS", "", "origins (`https://host`, by comma) whose pages may call, beside our own", _origins),
-    Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
+    *DATABASE,
     Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", _broker),
     Setting("MAX_PHOTO_BYTES", str(20 * MIB), "largest photo that is taken", whole(1, 1 << 30)),
@@ -61,6 +62,8 @@ class Config:
     stream_port: int
     origins: frozenset[str]
     database_url: str
+    database_pool: int
+    database_timeout_s: int
     data_dir: Path
     broker_url: str | None
     max_photo_bytes: int

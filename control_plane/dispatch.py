@@ -28,10 +28,8 @@ class Dispatch:
     """Sends messages to the broker at `url`. No URL: the worker notices the row by itself, and nothing is sent."""
 
     def __init__(self, url: str | None) -> None:
-        self._broker: dramatiq.Broker | None = None
-        self._failures: tuple[type[Exception], ...] = ()
-        if url is not None:
-            self._broker, self._failures = _broker(url)
+        self._broker = None if url is None else _broker(url)
+        self._failures = broker_failures(url)
 
     @property
     def sends(self) -> bool:
@@ -52,14 +50,28 @@ class Dispatch:
             self._broker.close()
 
 
-def _broker(url: str) -> tuple[dramatiq.Broker, tuple[type[Exception], ...]]:
-    """The broker, and what it raises when it is out of reach. Each is imported only where it is used."""
-    # No middleware: what it adds concerns those who run actors.
+def broker_failures(url: str | None) -> tuple[type[Exception], ...]:
+    """What sending raises while the broker at `url` is out of reach. Each library is imported only where it is used."""
+    if url is None:
+        return ()
     if url.startswith("redis"):
         import redis
+
+        return (redis.RedisError, dramatiq.BrokerError)
+    return (dramatiq.BrokerError,)
+
+
+def redis_patience() -> dict[str, float]:
+    """How long Redis is waited for: a machine that is gone would else be waited for without end."""
+    return {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}
+
+
+def _broker(url: str) -> dramatiq.Broker:
+    # No middleware: what it adds concerns those who run actors.
+    if url.startswith("redis"):
         from dramatiq.brokers.redis import RedisBroker
 
-        return RedisBroker(url=url, middleware=[]), (redis.RedisError,)  # type: ignore[no-untyped-call]
+        return RedisBroker(url=url, middleware=[], **redis_patience())  # type: ignore[no-untyped-call]
     from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-    return RabbitmqBroker(url=url, middleware=[]), (dramatiq.BrokerError,)
+    return RabbitmqBroker(url=url, middleware=[])

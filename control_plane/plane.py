@@ -73,13 +73,14 @@ class Plane:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Do something in a transaction, in a thread; returns when it has committed."""
+        """Do something in a transaction, in a thread; returns when it has committed. It may be done more than once, and
+        is committed once (`Database.committed`)."""
         return await self.run(lambda: self.write_here(work))
 
     def write_here(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction, in this thread."""
-        with self._writer, self.database.write() as connection:
-            return work(connection)
+        with self._writer:
+            return self.database.committed(work)
 
     @property
     def sends_jobs(self) -> bool:
@@ -120,8 +121,7 @@ class Plane:
         return events.take_in(connection, items, self.clock())
 
     def _read(self, work: Callable[[Connection], T]) -> T:
-        with self.database.read() as connection:
-            return work(connection)
+        return self.database.seen(work)
 
     def _hint(self, before: News) -> None:
         news = self.feed.news

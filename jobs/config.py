@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from control_plane.store.settings import DATABASE
 from faces.addresses import Allowed, allowed
 from faces.settings import Setting, read, read_dotenv, text, whole
 
 SETTINGS = (
-    Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
+    *DATABASE,
     Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", text),
     Setting("ENGINE", "sface", "engine that finds and encodes faces, until galleries go by another", text),
@@ -37,6 +38,8 @@ class Config:
     """What the worker was told; each field is the setting of the same name in capitals."""
 
     database_url: str
+    database_pool: int
+    database_timeout_s: int
     data_dir: Path
     broker_url: str | None
     engine: str

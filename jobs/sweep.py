@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from control_plane.store.db import Connection, Database
+from control_plane.store.db import Connection, Database, Unavailable
 from control_plane.store.watch import Watch
 
 
@@ -23,6 +24,9 @@ class Send(Protocol):
     def __call__(self, row_id: str, /) -> object: ...
 
 
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
 BATCH = 64
 """How many rows of a kind are nudged at once; the next follow as these are taken."""
 
@@ -39,7 +43,10 @@ CALM_EVERY = timedelta(seconds=2)
 
 class Sweeper:
     """Nudges what is due; of `calm` rows, every so often. `sweep` does one round; `run` repeats it whenever somebody
-    commits."""
+    commits.
+
+    `failures` are what the sends raise while the broker is out of reach.
+    """
 
     def __init__(
         self,
@@ -47,11 +54,13 @@ class Sweeper:
         sends: Mapping[Due, Send],
         clock: Callable[[], datetime],
         calm: Collection[Due] = (),
+        failures: tuple[type[Exception], ...] = (),
     ) -> None:
         self._database = database
         self._sends = sends
         self._clock = clock
         self._calm = calm
+        self._failures = failures
         self._calm_at: datetime | None = None
         self._nudged: dict[tuple[Send, str], datetime] = {}
 
@@ -69,14 +78,26 @@ class Sweeper:
         for send, rows in found.items():
             for row in rows:
                 if (send, row) not in self._nudged:
-                    self._nudged[send, row] = now
                     send(row)
+                    self._nudged[send, row] = now
                     sent += 1
         return sent
 
     def run(self, stop: threading.Event, over: Callable[[], bool] = lambda: False) -> None:
         """Sweep until `stop`, or until a sweep after which it is `over`: at once when somebody commits, and every so
-        often as time passes."""
+        often as time passes. While database or broker are out of reach it waits for them."""
+        while not stop.is_set():
+            try:
+                self._run(stop, over)
+            except Unavailable as error:
+                log.warning("%s", error.message)
+            except self._failures as error:
+                log.warning("the broker does not take messages: %s", type(error).__name__)
+            else:
+                return
+            stop.wait(RETRY_S)
+
+    def _run(self, stop: threading.Event, over: Callable[[], bool]) -> None:
         with Watch(self._database) as watch:
             waited = AT_LEAST_EVERY_S
             # Where commits cannot be noticed, whoever commits sends the messages; here are those that were lost.

@@ -59,5 +59,4 @@ class Together:
             done.set_result(result)
 
     def _commit(self, works: list[Work]) -> list[Any]:
-        with self._database.write() as connection:
-            return [work(connection) for work in works]
+        return self._database.committed(lambda connection: [work(connection) for work in works])

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import dramatiq
 
+from control_plane.dispatch import broker_failures
 from control_plane.store import (
     deliveries,
     discards,
@@ -24,9 +25,10 @@ from control_plane.store import (
     imports,
     reencodings,
     retention,
+    version,
 )
 from control_plane.store.blobs import BlobStore
-from control_plane.store.db import Database, utcnow
+from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.retention import Days
 from faces.encoding import SFACE
 from faces.engine import YUNET, Engine, load
@@ -64,6 +66,7 @@ IMPORT_LIMIT_MS = 3_600_000
 RETAIN_LIMIT_MS = 3_600_000
 DELIVER_LIMIT_MS = 60_000
 STOP_MS = 10_000
+RETRY_S = 1.0
 IDLE_MS, QUICK_IDLE_MS = 1000, 250
 """How long a thread waits before it asks an empty queue again: Redis is polled, and each asking costs. The shorter time
 is for queues behind which somebody stands and waits."""
@@ -85,15 +88,17 @@ class Worker:
     """Actors, their threads and the sweeper, on one database and one broker, with the engine that galleries go by."""
 
     def __init__(self, config: Config) -> None:
-        threads = 3 * config.worker_threads + HOUSEKEEPING_THREADS + WEBHOOK_THREADS + SLOW_WEBHOOK_THREADS
-        self._database = Database(config.database_url, pool_size=threads + 4)
+        self._database = Database(
+            config.database_url, pool_size=config.database_pool, statement_timeout_s=config.database_timeout_s
+        )
+        version.check(self._database)
         engines = Engines(config)
         self._model = self._active() or engines.load(config.engine).model
         jobs = _jobs(config, self._database, engines, engines.load(self._model))
         self._pools = [Pool(config.broker_url, *queue) for queue in jobs]
         sends: dict[Due, Send] = {due: send for pool in self._pools for due, send in pool.sends.items()}
         calm = {job.due for _, _, declared in jobs for job in declared if job.calm}
-        self._sweeper = Sweeper(self._database, sends, utcnow, calm)
+        self._sweeper = Sweeper(self._database, sends, utcnow, calm, broker_failures(config.broker_url))
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, or galleries go by another engine; then finish what is under way."""
@@ -223,6 +228,17 @@ class Pool:
         return actor
 
 
+def work(config: Config, stop: threading.Event) -> None:
+    """Work until `stop` is set or the engine changes; where the database does not answer, wait a moment."""
+    try:
+        worker = Worker(config)
+    except Unavailable as error:
+        log.warning("%s", error.message)
+        stop.wait(RETRY_S)
+    else:
+        worker.run(stop)
+
+
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s worker: %(message)s")
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
@@ -234,7 +250,7 @@ def main() -> int:
     try:
         config = Config.read(os.environ)
         while not stop.is_set():
-            Worker(config).run(stop)
+            work(config, stop)
     except RollcallError as error:
         log.error("%s %s", error.message, error.remedy)
         return 2

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 
-import sqlalchemy as sa
 from alembic import context
 
 from control_plane.store.db import Database
+from control_plane.store.schema import lock
 from control_plane.store.tables import metadata
 
-# Any number; the same in every process, so that two that start at once migrate one after the other.
-LOCK = 7_365_113
+WAIT_MS = 600_000
+"""How long one waits for another that migrates: a large table takes a while."""
+
+BLOCKED_MS = 20_000
+"""How long a change waits for those who use its table, while all who come later wait behind it."""
 
 
 def run() -> None:
@@ -21,9 +24,12 @@ def run() -> None:
         if database.is_sqlite:
             # A rebuilt table would take the rows that refer to it along; the pragma has no effect inside a transaction.
             connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={WAIT_MS}")
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            lock(connection)
+            connection.exec_driver_sql(f"SET lock_timeout = {BLOCKED_MS}")
         context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
         context.run_migrations()
         if database.is_sqlite:

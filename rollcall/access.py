@@ -30,10 +30,10 @@ def credentials() -> dict[str, str]:
 
 @contextmanager
 def database_of(data: Path) -> Iterator[Database]:
-    """The database that the control plane on this data folder uses, brought up to date."""
+    """The database that the control plane on this data folder uses, its schema brought up to date or checked."""
     database = Database(Config.read({**os.environ, "DATA_DIR": str(data.resolve())}).database_url)
     try:
-        schema.migrate(database, utcnow())
+        schema.prepare(database, utcnow())
         yield database
     finally:
         database.close()

@@ -229,6 +229,15 @@ def reencode(engine: str | None, back: bool, accept_losses: bool, clean_up: bool
         reencoding.run(url.rstrip("/"), console, engine, accept_losses=accept_losses)
 
 
+@cli.command()
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def migrate(data: Path) -> None:
+    """Bring the database up to date for this version, while the version before it goes on."""
+    from rollcall.migrating import run
+
+    run(data, console)
+
+
 @cli.group()
 def edge() -> None:
     """Edges: how they join, and how they fare."""

@@ -9,8 +9,11 @@ from starlette.responses import Response
 
 from control_plane.api.route import Call, Route, answer
 from control_plane.auth import ANYBODY
-from control_plane.store import schema
+from control_plane.store import version
 from control_plane.store.db import Unavailable
+
+NEEDED = version.newest()
+"""A later one is no fault: while releases change, the schema goes first."""
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -24,9 +27,8 @@ async def alive(call: Call[None, None]) -> Response:
 
 async def ready(call: Call[None, None]) -> Response:
     """Whether it can work: 503 while it cannot."""
-    version = await call.plane.read(schema.current)
-    if version != schema.newest():
-        raise Unavailable("the database's schema is not of this version", remedy="Run the migrations.")
+    if await call.plane.read(version.current) < NEEDED:
+        raise Unavailable("the database's schema is older than this version needs", remedy=version.MIGRATE)
     if not call.plane.feed.alive:
         raise Unavailable("commits are no longer noticed", remedy="Start the control plane again.")
     return answer(Health())

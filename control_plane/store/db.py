@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -19,6 +20,8 @@ from sqlalchemy.engine import make_url
 
 from faces.errors import Conflict, RollcallError, SettingError
 from faces.events import uuid7
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
 ASK_EVERY_S = 0.002
@@ -29,6 +32,23 @@ TRUNCATE_TIMEOUT_MS = 1_000
 
 VACUUM_PATIENCE_S = 5.0
 """How long a vacuum waits for those who may still see what was deleted."""
+
+CONNECT_S = 3
+POOL_S = 10.0
+"""How long a caller waits for one of the pool's connections while all are in use."""
+
+SILENT_MS = 10_000
+"""How long Postgres may acknowledge nothing before its connection is given up: its machine is gone."""
+
+AGAIN_AFTER_S = (0.02, 0.1, 0.4)
+"""The waits before a transaction is done again that the database took back, or that was lost before its commit."""
+
+TAKEN_BACK = ("40001", "40P01")
+"""SQLSTATEs of a transaction that certainly left nothing: it could not be serialized, or met another in a deadlock."""
+
+AWAY = ("08", "57P", "25006", "25P03")
+"""How SQLSTATEs begin that say that there is no database to write to just now: connections lost, a server that stops,
+starts or has become a standby."""
 
 _STILL_READING = sa.text(
     "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -42,13 +62,31 @@ class Unavailable(RollcallError):
     code = "database_unavailable"
 
 
-class Database:
-    """A database by URL (`sqlite:///file` or `postgresql://...`). Safe to share between threads."""
+class Uncertain(Unavailable):
+    """The database was lost while it committed: whether it did is not known."""
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+
+class Database:
+    """A database by URL (`sqlite:///file` or `postgresql://...`). Safe to share between threads.
+
+    `pool_size` bounds the connections to Postgres (SQLite has one for each thread that asks), `statement_timeout_s` how
+    long Postgres works on one statement (0: for ever).
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 20, statement_timeout_s: int = 60) -> None:
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = sa.create_engine(self.url, pool_size=pool_size, max_overflow=10, pool_pre_ping=not self.is_sqlite)
+        if self.is_sqlite:
+            self.engine = sa.create_engine(self.url, pool_size=0)
+        else:
+            self.engine = sa.create_engine(
+                self.url,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=POOL_S,
+                pool_pre_ping=True,
+                connect_args=_postgres(statement_timeout_s),
+            )
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _on_sqlite_connect)
             sa.event.listen(self.engine, "begin", _on_sqlite_begin)
@@ -68,6 +106,49 @@ class Database:
         with self.available(), self.engine.begin() as connection:
             yield connection
 
+    def seen(self, work: Callable[[Connection], T]) -> T:
+        """What `work` finds in a read-only transaction; done again if the connection was lost meanwhile."""
+        return self._again(lambda: self._seen(work))
+
+    def committed(self, work: Callable[[Connection], T]) -> T:
+        """What `work` gives in a transaction that has committed.
+
+        `work` is done again, from its beginning, where the database took the transaction back or was lost before the
+        commit was sent; it is never committed twice. Raises Uncertain if the database was lost during the commit.
+        """
+        return self._again(lambda: self._committed(work))
+
+    def _again(self, attempt: Callable[[], T]) -> T:
+        for wait_s in AGAIN_AFTER_S:
+            try:
+                return attempt()
+            except Uncertain:
+                raise
+            except Unavailable as error:
+                if not _left_nothing(error.__cause__):
+                    raise
+            time.sleep(wait_s * random.uniform(0.5, 1.5))
+        return attempt()
+
+    def _seen(self, work: Callable[[Connection], T]) -> T:
+        with self.read() as connection:
+            return work(connection)
+
+    def _committed(self, work: Callable[[Connection], T]) -> T:
+        with self.available(), self.engine.connect() as connection:
+            connection.begin()
+            result = work(connection)
+            try:
+                connection.commit()
+            except sa.exc.DBAPIError as error:
+                if not _away(error) or _sqlstate(error) in TAKEN_BACK:
+                    raise
+                raise Uncertain(
+                    "the database was lost while it committed, and may have done it or not",
+                    remedy="Look whether it is done, and else try again in a moment.",
+                ) from error
+            return result
+
     @contextmanager
     def available(self) -> Iterator[None]:
         """Raises Unavailable where the database does not answer, and Conflict where two requests met in a key."""
@@ -75,7 +156,11 @@ class Database:
             yield
         except (sa.exc.IntegrityError, psycopg.IntegrityError) as error:
             raise Conflict("another request has just stored something that this one contradicts") from error
-        except (sa.exc.OperationalError, psycopg.OperationalError) as error:
+        except sa.exc.TimeoutError as error:
+            raise Unavailable("all connections to the database are in use", remedy="Try again in a moment.") from error
+        except (sa.exc.DBAPIError, psycopg.Error) as error:
+            if not _away(error):
+                raise
             reason = str(getattr(error, "orig", error)).partition("\n")[0]
             raise Unavailable(f"the database does not answer: {reason}", remedy="Try again in a moment.") from error
 
@@ -116,8 +201,12 @@ class Database:
                 if time.monotonic() > until:
                     return False
                 time.sleep(0.05)
-            for table in tables:
-                connection.exec_driver_sql(f'VACUUM (INDEX_CLEANUP ON) "{table}"')
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            try:
+                for table in tables:
+                    connection.exec_driver_sql(f'VACUUM (INDEX_CLEANUP ON) "{table}"')
+            finally:
+                connection.exec_driver_sql("RESET statement_timeout")
         return True
 
     def close(self) -> None:
@@ -198,6 +287,35 @@ def _checked(url: str) -> sa.URL:
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")
     raise SettingError(f"DATABASE_URL: {backend} is not supported", remedy="Use sqlite:/// or postgresql://.")
+
+
+def _postgres(statement_timeout_s: int) -> dict[str, Any]:
+    """What each connection is opened with: it is given up where the other end is silent, and gives up what hangs."""
+    return {
+        "connect_timeout": CONNECT_S,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+        "tcp_user_timeout": SILENT_MS,
+        "application_name": "rollcall",
+        "options": f"-c statement_timeout={statement_timeout_s}s -c idle_in_transaction_session_timeout=120s",
+    }
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
+
+
+def _away(error: Exception) -> bool:
+    """Whether an error is the database's state, and not what it was asked."""
+    operational = isinstance(error, sa.exc.OperationalError | psycopg.OperationalError)
+    return operational or getattr(error, "connection_invalidated", False) or _sqlstate(error).startswith(AWAY)
+
+
+def _left_nothing(error: BaseException | None) -> bool:
+    """Whether what failed with this can be done again: before a commit was sent, a lost connection left nothing."""
+    state, driver = _sqlstate(error), getattr(error, "orig", error)
+    return isinstance(driver, psycopg.Error) and (not state or state in TAKEN_BACK or state.startswith(AWAY))
 
 
 def _on_sqlite_connect(connection: Any, _record: object) -> None:

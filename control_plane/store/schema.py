@@ -1,45 +1,56 @@
-"""The schema's version: applied by migrations, checked by everybody who starts."""
+"""Migrations: two that are started at once apply each once."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from control_plane.store import galleries, sites
+from control_plane.store import galleries, sites, version
 from control_plane.store.db import Database
 from control_plane.store.tables import counters
 from control_plane.store.tables import sites as sites_table
 from faces.gallery import SettingsRow
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+# Any number; the same in every process, so that two that start at once migrate one after the other.
+LOCK = 7_365_113
+
+
+def prepare(database: Database, now: datetime) -> None:
+    """Bring SQLite's schema up to date; of Postgres, which others may use, check that it is. Raises SettingError."""
+    if database.is_sqlite:
+        migrate(database, now)
+    else:
+        version.check(database)
 
 
 def migrate(database: Database, now: datetime) -> None:
-    """Bring the schema to the newest version, and make the default gallery and site where there are none."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["database"] = database
-    command.upgrade(config, "head")
+    """Bring the schema to the newest version, and make the default gallery and site where there are none.
+
+    Raises SettingError if the schema is newer than that.
+    """
+    with database.read() as connection:
+        version.check_not_newer(version.current(connection))
+    upgrade(database)
     with database.write() as connection:
+        lock(connection)
         _make_defaults(connection, now)
 
 
-def current(connection: sa.Connection) -> str:
-    """The version that the database has; empty if it has none."""
-    return MigrationContext.configure(connection).get_current_revision() or ""
-
-
-def newest() -> str:
-    """The version that this code needs."""
+def upgrade(database: Database, to: str = "head") -> None:
+    """Apply migrations up to a version."""
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    return ScriptDirectory.from_config(config).get_current_head() or ""
+    config.set_main_option("script_location", str(version.MIGRATIONS))
+    config.attributes["database"] = database
+    command.upgrade(config, to)
+
+
+def lock(connection: sa.Connection) -> None:
+    """Wait until nobody else migrates; until the transaction ends, nobody else does. SQLite has one writer anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
 
 
 def _make_defaults(connection: sa.Connection, now: datetime) -> None:

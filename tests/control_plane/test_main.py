@@ -14,9 +14,9 @@ import psycopg
 import pytest
 import requests
 
-from control_plane.__main__ import SILENT_CLIENT_MS, check_keys, listen, main, prepare
+from control_plane.__main__ import SILENT_CLIENT_MS, check_keys, listen, main
 from control_plane.config import Config
-from control_plane.store import keys, schema
+from control_plane.store import keys, schema, version
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
 from faces.errors import SettingError
@@ -133,10 +133,10 @@ def test_it_listens_on_ipv6_where_it_is_told_to(tmp_path: Path) -> None:
 
 def test_the_schema_is_made_where_nobody_else_uses_the_database(tmp_path: Path) -> None:
     database = Database(config(tmp_path).database_url)
-    prepare(database, config(tmp_path))
-    prepare(database, config(tmp_path))
+    schema.prepare(database, utcnow())
+    schema.prepare(database, utcnow())
     with database.read() as connection:
-        assert schema.current(connection) == schema.newest()
+        assert version.current(connection) == version.newest()
     database.close()
 
 
@@ -147,7 +147,7 @@ def test_a_shared_database_of_another_schema_is_refused_with_the_remedy(postgres
     shared = config(tmp_path, DATABASE_URL=postgres_url, BROKER_URL="redis://127.0.0.1:6379")
     database = Database(shared.database_url)
     with pytest.raises(SettingError, match="DATABASE_URL") as error:
-        prepare(database, shared)
+        schema.prepare(database, utcnow())
     assert error.value.remedy
     database.close()
 
@@ -163,7 +163,7 @@ def test_two_that_start_at_once_on_one_folder_both_serve(tmp_path: Path) -> None
 def test_it_serves_others_only_when_somebody_has_a_key_and_says_how(tmp_path: Path, host: str) -> None:
     told = config(tmp_path, HOST=host)
     database = Database(told.database_url)
-    prepare(database, told)
+    schema.prepare(database, utcnow())
     with database.write() as connection:
         keys.create(connection, Role.EDGE, utcnow(), sites=["default"])
         revoked = keys.id_of(keys.create(connection, Role.ADMIN, utcnow())) or ""
@@ -181,6 +181,6 @@ def test_on_this_machine_alone_it_starts_without_keys(tmp_path: Path) -> None:
     for host in ("127.0.0.1", "127.3.2.1", "::1", "localhost"):
         told = config(tmp_path, HOST=host)
         database = Database(told.database_url)
-        prepare(database, told)
+        schema.prepare(database, utcnow())
         check_keys(database, told)
         database.close()

@@ -3,8 +3,11 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from control_plane.store import enrollments, galleries
-from control_plane.store.db import Database
+from control_plane.store.db import Database, Unavailable
+from jobs import sweep
 from jobs.sweep import CALM_EVERY, NUDGE_AGAIN, Sweeper
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -55,6 +58,27 @@ def test_what_nobody_waits_for_is_asked_every_so_often(sqlite: Database) -> None
     assert sweeper.sweep() == 0
     clock.now += CALM_EVERY
     assert sweeper.sweep() == 1
+
+
+def test_while_the_broker_or_the_database_is_away_the_sweeper_waits_and_then_sends(
+    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "RETRY_S", 0.01)
+    stop, sent = threading.Event(), threading.Event()
+    refusals = iter([ConnectionError(), Unavailable("away"), ConnectionError()])
+
+    def send(_row: str) -> None:
+        if refusal := next(refusals, None):
+            raise refusal
+        sent.set()
+
+    submit(sqlite)
+    sweeper = Sweeper(sqlite, {enrollments.due: send}, Clock(), failures=(ConnectionError,))
+    thread = threading.Thread(target=sweeper.run, args=(stop,))
+    thread.start()
+    assert sent.wait(10)
+    stop.set()
+    thread.join(10)
 
 
 def test_a_commit_is_noticed_while_it_runs(sqlite: Database) -> None:

@@ -104,7 +104,7 @@ class Centre:
         self.write(self._found)
 
     def _open(self) -> None:
-        self.database = Database(f"sqlite:///{self.place.folder / 'rollcall.db'}", pool_size=1)
+        self.database = Database(f"sqlite:///{self.place.folder / 'rollcall.db'}")
 
     def _found(self, connection: Connection) -> None:
         for name in GALLERIES[1:]:

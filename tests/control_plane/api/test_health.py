@@ -24,3 +24,14 @@ def test_without_its_database_it_lives_but_is_not_ready(running: Any, fresh: Any
         with server.database.write() as connection:
             connection.execute(sa.text("ALTER TABLE lost RENAME TO events"))
         assert server.get("/v1/events").status_code == 200
+
+
+def test_a_schema_that_the_next_release_has_migrated_already_is_no_fault(either: Any) -> None:
+    with either.database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    assert either.get("/readyz").status_code == 200
+    with either.database.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+    response = either.get("/readyz")
+    assert response.status_code == 503
+    assert "rollcall migrate" in response.json()["remedy"]

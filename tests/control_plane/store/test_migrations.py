@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
 from control_plane.store import deliveries, schema, webhooks
 from control_plane.store.db import Database, UtcDateTime
@@ -37,19 +35,12 @@ def empty(database: Database, tmp_path: Path) -> Iterator[Database]:
     yield database
 
 
-def upgrade(database: Database, version: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(schema.MIGRATIONS))
-    config.attributes["database"] = database
-    command.upgrade(config, version)
-
-
 def test_a_webhook_of_before_the_secrets_keeps_its_deliveries_and_signs(empty: Database) -> None:
-    upgrade(empty, "0011")
+    schema.upgrade(empty, "0011")
     with empty.write() as connection:
         for row in (HOOK, DELIVERY):
             connection.execute(sa.text(row).bindparams(sa.bindparam("now", NOW, UtcDateTime())))
-    upgrade(empty, "head")
+    schema.upgrade(empty)
     with empty.read() as connection:
         assert (webhooks.get(connection, "w").sites, webhooks.get(connection, "w").alarms) == ([], False)
         (secret,) = webhooks.secrets(connection, "w", NOW)
