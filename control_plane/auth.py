@@ -47,6 +47,7 @@ class Need(StrEnum):
     WEBHOOKS_WRITE = "webhooks:write"
     SITES_READ = "sites:read"
     SITES_WRITE = "sites:write"
+    AUDIT_READ = "audit:read"
 
 
 ANYBODY, EDGE, JOIN = Need.ANYBODY, Need.EDGE, Need.JOIN
@@ -56,6 +57,7 @@ EVENTS_READ, EVENTS_WRITE = Need.EVENTS_READ, Need.EVENTS_WRITE
 GALLERIES_READ, GALLERIES_WRITE = Need.GALLERIES_READ, Need.GALLERIES_WRITE
 WEBHOOKS_READ, WEBHOOKS_WRITE = Need.WEBHOOKS_READ, Need.WEBHOOKS_WRITE
 SITES_READ, SITES_WRITE = Need.SITES_READ, Need.SITES_WRITE
+AUDIT_READ = Need.AUDIT_READ
 
 BY_NO_KEY = frozenset({ANYBODY, JOIN})
 """What no key is asked for: there is nothing to guard, or the endpoint asks for something else."""

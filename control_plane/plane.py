@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from starlette.datastructures import Headers
 
@@ -18,10 +19,11 @@ from control_plane.dispatch import Dispatch, Job
 from control_plane.fanout import Fanout
 from control_plane.feed import Feed, News
 from control_plane.gather import Gathered, Gatherer
+from control_plane.notes import Looks, Note
 from control_plane.pages import Pages
-from control_plane.store import events, keys
+from control_plane.store import audit, events, keys
 from control_plane.store.blobs import BlobStore
-from control_plane.store.db import Connection, Database
+from control_plane.store.db import Connection, Database, Unavailable
 from control_plane.store.events import Arrival
 from control_plane.ws.links import Links
 from faces.errors import NotFound
@@ -52,6 +54,8 @@ class Plane:
         self._noted: dict[str, datetime] = {}
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
         self.pages = Pages()
+        self.audit_note: Note | None = None
+        self.looks = Looks(self.write)
         self.gatherer = Gatherer(self.write)
         self.intake: Gathered[Arrival, list[Verdict]] = Gathered(
             self.write, self._take_in, at_once=EVENTS_AT_ONCE, weight=lambda arrival: len(arrival.events)
@@ -72,15 +76,39 @@ class Plane:
         """Do something in a read-only transaction, in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
-    async def write(self, work: Callable[[Connection], T]) -> T:
-        """Do something in a transaction, in a thread; returns when it has committed. It may be done more than once, and
-        is committed once (`Database.committed`)."""
-        return await self.run(lambda: self.write_here(work))
+    def auditing(self, note: Note | None) -> Self:
+        """The same plane for one request, which the audit log is told of in the first transaction that it writes."""
+        if note is not None:
+            self.looks.check()
+        plane = copy.copy(self)
+        plane.audit_note = note
+        return plane
 
-    def write_here(self, work: Callable[[Connection], T]) -> T:
+    def audited(self, outcome: str) -> None:
+        """Have the audit log told soon how the request went, where no transaction has done so."""
+        if self.audit_note is not None and not self.audit_note.written:
+            self.looks.add(self.audit_note.entry(self.clock(), outcome))
+
+    async def write(self, work: Callable[[Connection], T], *, noted: bool = True) -> T:
+        """Do something in a transaction, in a thread; returns when it has committed. It may be done more than once, and
+        is committed once (`Database.committed`). Not `noted`: it is not what the request is about."""
+        return await self.run(lambda: self.write_here(work, noted=noted))
+
+    def write_here(self, work: Callable[[Connection], T], *, noted: bool = True) -> T:
         """Do something in a transaction, in this thread."""
+        note = self.audit_note if noted and self.audit_note is not None and not self.audit_note.written else None
+
+        def noted_work(connection: Connection) -> T:
+            done = work(connection)
+            if note is not None:
+                audit.append(connection, [note.entry(self.clock(), made=done)])
+            return done
+
         with self._writer:
-            return self.database.committed(work)
+            done = self.database.committed(noted_work)
+        if note is not None:
+            note.written = True
+        return done
 
     @property
     def sends_jobs(self) -> bool:
@@ -110,6 +138,8 @@ class Plane:
             with self.feed.listening(self._hint):
                 yield
         finally:
+            with contextlib.suppress(Unavailable):
+                await self.looks.close()
             await self.feed.stop()
             self._nudges.shutdown(cancel_futures=True)
             self._threads.shutdown(cancel_futures=True)

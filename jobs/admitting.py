@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from control_plane.store import discards, import_items, imports
+from control_plane.store import audit, discards, import_items, imports
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.import_items import ACCEPTABLE, ItemState, ToAdmit, photo_blob
@@ -93,13 +93,16 @@ class Admitting:
                 outcomes = self._decide(connection, work, still, newcomers, now)
                 decided = list(zip(still, outcomes, strict=True))
                 import_items.admitted(connection, work.id, [_row(i, o, work.dry_run) for i, o in decided])
+                accepted = [(o.identity_id, o.photo_id) for o in outcomes if isinstance(o, Accepted)]
+                enrolled = [] if work.dry_run else accepted
                 kept = {item.seq for item, outcome in decided if _kept(outcome)}
                 dropped = [photo_blob(work.id, item.seq) for item in page if item.seq not in kept]
             else:
                 # It was cancelled meanwhile, perhaps before these files were written.
                 cancelled = import_items.cancelled_among(connection, work.id, [item.seq for item in page])
-                dropped = [photo_blob(work.id, seq) for seq in cancelled]
+                dropped, enrolled = [photo_blob(work.id, seq) for seq in cancelled], []
             unused = [] if work.dry_run else discards.note(connection, dropped, now)
+            audit.did(connection, "job:admit", "identity.enroll", now, enrolled)
         discards.carry_out(self._database, self._blobs, unused)
         return held
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from control_plane.store import admitted, discards, enrollments, galleries
+from control_plane.store import admitted, audit, discards, enrollments, galleries
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.enrollments import Purpose
@@ -19,6 +19,8 @@ from jobs.copies import Copies
 from jobs.correcting import correct
 
 log = logging.getLogger(__name__)
+
+ACTOR = "job:enroll"
 
 
 class Encoding:
@@ -82,6 +84,7 @@ class Encoding:
     def _correct(self, connection: Connection, work: enrollments.Work, found: Enrolled, now: datetime) -> None:
         correction_id = correct(connection, work.identity_id or "", self._engine.model, found.encoding, now)
         enrollments.accept_correction(connection, work.id, now, correction_id=correction_id)
+        audit.did(connection, ACTOR, "identity.correct", now, [(work.identity_id, correction_id)])
 
     def _admit(self, connection: Connection, work: enrollments.Work, found: Enrolled, now: datetime) -> None:
         (outcome,) = self._admission.admit(connection, [_candidate(work, found)], now)
@@ -95,6 +98,7 @@ class Encoding:
             name=outcome.name,
             photo_id=outcome.photo_id,
         )
+        audit.did(connection, ACTOR, "identity.enroll", now, [(outcome.identity_id, outcome.photo_id)])
 
     def _refuse(self, work: enrollments.Work, owner: str, refusal: Refused) -> None:
         with self._database.write() as connection:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from control_plane.store import discards, import_items, imports, taking_back
+from control_plane.store import audit, discards, import_items, imports, taking_back
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.import_items import ItemState, photo_blob
@@ -62,6 +62,8 @@ class Ending:
         if brought:
             gone += taking_back.take_back(connection, work.id, brought, self._clock())
             import_items.undone(connection, work.id, [item.seq for item in brought])
+            taken = [(item.identity_id, item.photo_id) for item in brought]
+            audit.did(connection, "job:end_import", "identity.take_back", self._clock(), taken)
         return [item.seq for item in brought]
 
     def _delete_photos(self, work: imports.Work, state: ItemState) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from control_plane.store import retention
+from control_plane.store import audit, retention
 from control_plane.store.db import Connection, Database
 from control_plane.store.retention import FOR_EVER, Days
 
@@ -39,6 +39,8 @@ class Retaining:
         while True:
             with self._database.write() as connection:
                 gone = forget(connection, site_id, before)
+                if gone:
+                    audit.did(connection, "job:retain", f"site.{forget.__name__}", now, [(site_id, None)])
             total += gone
             if not gone:
                 return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from control_plane.config import Config
-from control_plane.store import keys, schema, sites
+from control_plane.store import audit, keys, schema, sites
 from control_plane.store.db import Connection, Database, utcnow
 from control_plane.store.keys import Key, Role
 from faces.errors import Invalid, NotFound
@@ -26,6 +27,14 @@ def credentials() -> dict[str, str]:
     """The headers that carry the key in ROLLCALL_KEY, if there is one: an argument would stand in process listings."""
     key = os.environ.get("ROLLCALL_KEY")
     return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def actor() -> str:
+    """Who works on the command line, for the audit log: the user of this machine."""
+    try:
+        return f"cli:{getpass.getuser()}"
+    except (KeyError, OSError):
+        return f"cli:{os.getuid()}"
 
 
 @contextmanager
@@ -46,7 +55,15 @@ def create(
     if role is Role.EDGE and len(places) != 1:
         raise Invalid("an edge's key is for one site", remedy="Name it with --site.")
     ids = [site_named(connection, place) for place in places] or None
-    return keys.create(connection, role, now, name=name, sites=ids, expires_at=ends(expires, now))
+    text = keys.create(connection, role, now, name=name, sites=ids, expires_at=ends(expires, now))
+    audit.did(connection, actor(), "key.create", now, [(keys.id_of(text), None)])
+    return text
+
+
+def revoke(connection: Connection, key_id: str, now: datetime) -> None:
+    """End a key for good; raises NotFound."""
+    keys.revoke(connection, key_id, now)
+    audit.did(connection, actor(), "key.revoke", now, [(key_id, None)])
 
 
 def ends(expires: str, now: datetime) -> datetime | None:
@@ -77,6 +94,7 @@ def own_key(connection: Connection, path: Path, role: Role, now: datetime) -> st
     if known(connection, held):
         return held
     made = keys.create(connection, role, now, name=OWN)
+    audit.did(connection, actor(), "key.create", now, [(keys.id_of(made), None)])
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:

@@ -286,12 +286,10 @@ def edge_join(url: str, token: str | None, data: Path) -> None:
 @click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
 def edge_renew(edge: str, data: Path) -> None:
     """Have EDGE (id or name) take another credential within ten minutes; it goes on meanwhile."""
-    from control_plane.store import joins
-    from control_plane.store.db import utcnow
     from rollcall import joining
 
     with _database(data) as database, database.write() as connection:
-        joins.hasten(connection, joining.edge_named(connection, edge), utcnow())
+        joining.renew(connection, edge)
 
 
 @edge.command("revoke")
@@ -299,12 +297,10 @@ def edge_renew(edge: str, data: Path) -> None:
 @click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
 def edge_revoke(edge: str, data: Path) -> None:
     """End the credentials of EDGE (id or name) for good, within a second. To come back it joins again."""
-    from control_plane.store import joins
-    from control_plane.store.db import utcnow
     from rollcall import joining
 
     with _database(data) as database, database.write() as connection:
-        joins.end(connection, joining.edge_named(connection, edge), utcnow())
+        joining.revoke(connection, edge)
 
 
 @cli.group()
@@ -347,12 +343,43 @@ def keys_list(data: Path) -> None:
 @click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
 def keys_revoke(key_id: str, data: Path) -> None:
     """End a key for good: within a second, also where it is in use."""
-    from control_plane.store import keys as store
     from control_plane.store.db import utcnow
     from rollcall import access
 
     with access.database_of(data) as database, database.write() as connection:
-        store.revoke(connection, key_id, utcnow())
+        access.revoke(connection, key_id, utcnow())
+
+
+@cli.group()
+def audit() -> None:
+    """The audit log: who did what, and who looked at what."""
+
+
+@audit.command("show")
+@click.option("--last", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many rows.")
+@click.option("--actor", help="What this one did: key:ID, user:ID, edge:ID, cli:USER, job:NAME.")
+@click.option("--about", "concerning", help="What was done to this id, or looked at of it.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def audit_show(last: int, actor: str | None, concerning: str | None, data: Path) -> None:
+    """Show the newest rows, the newest last."""
+    from rollcall import auditing
+
+    with _database(data) as database, database.read() as connection:
+        console.print(auditing.table(connection, last, actor, concerning))
+
+
+@audit.command("verify")
+@click.option("--head", help="A head that this command has printed before: the rows up to it must be those of then.")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def audit_verify(head: str | None, data: Path) -> None:
+    """Check that no row was changed, taken out or moved, and print the log's head.
+
+    Whoever can write the database could write the whole log anew: keep the head elsewhere, and give it next time.
+    """
+    from rollcall import auditing
+
+    with _database(data) as database, database.read() as connection:
+        click.echo(auditing.verified(connection, head))
 
 
 @cli.command()

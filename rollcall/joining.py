@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from control_plane.store import joins, sites
+from control_plane.store import audit, joins, sites
 from control_plane.store.db import Connection, utcnow
 from edge import credential
 from edge.credential import MEMBERSHIP
@@ -13,7 +13,7 @@ from edge.plane import edge_id, joined
 from faces.errors import Conflict, Invalid
 from faces.settings import url as url_of
 from faces.wire import Joined
-from rollcall.access import site_named
+from rollcall.access import actor, site_named
 
 LONGEST_TOKEN = 200
 
@@ -37,7 +37,24 @@ def token_of(given: str | None) -> str:
 
 def token_for(connection: Connection, site: str) -> str:
     """A token for a site given by id or name; raises NotFound."""
-    return joins.issue(connection, site_named(connection, site), utcnow())
+    site_id, now = site_named(connection, site), utcnow()
+    text = joins.issue(connection, site_id, now)
+    audit.did(connection, actor(), "site.make_join_token", now, [(site_id, None)])
+    return text
+
+
+def renew(connection: Connection, edge: str) -> None:
+    """Have an edge, given by id or name, told to take another credential; raises NotFound and Conflict."""
+    edge_id, now = edge_named(connection, edge), utcnow()
+    joins.hasten(connection, edge_id, now)
+    audit.did(connection, actor(), "edge.ask_renewal", now, [(edge_id, None)])
+
+
+def revoke(connection: Connection, edge: str) -> None:
+    """End the credentials of an edge, given by id or name; raises NotFound and Conflict."""
+    edge_id, now = edge_named(connection, edge), utcnow()
+    joins.end(connection, edge_id, now)
+    audit.did(connection, actor(), "edge.end_credential", now, [(edge_id, None)])
 
 
 def edge_named(connection: Connection, named: str) -> str:

@@ -60,5 +60,6 @@ ROUTES = (
         {200: Alarm},
         body=Acknowledgement,
         within={"id": Reach.alarm},
+        audit="alarm.acknowledge",
     ),
 )

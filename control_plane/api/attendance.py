@@ -69,5 +69,14 @@ def _hours(duration_s: int | None) -> str | None:
 
 
 ROUTES = (
-    Route("GET", "/v1/attendance", show, EVENTS_READ, {200: Media((JSON, CSV), Attendance)}, query=Day, within={}),
+    Route(
+        "GET",
+        "/v1/attendance",
+        show,
+        EVENTS_READ,
+        {200: Media((JSON, CSV), Attendance)},
+        query=Day,
+        within={},
+        audit="attendance.see",
+    ),
 )

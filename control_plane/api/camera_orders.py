@@ -11,7 +11,7 @@ from starlette.responses import Response
 from control_plane.api import texts
 from control_plane.api.pictures import PICTURE
 from control_plane.api.pictures import picture as picture_answer
-from control_plane.api.route import Call, Route, answer
+from control_plane.api.route import UNAUDITED, Call, Route, answer
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, SITES_WRITE
 from control_plane.plane import Plane
@@ -123,6 +123,7 @@ ROUTES = (
         {201: ToldOrder, 202: ToldOrder},
         body=NewOrder,
         within=EDGES_OWN,
+        audit="edge.order",
     ),
     Route("GET", "/v1/edges/{id}/orders/{order}", show, SITES_WRITE, {200: ToldOrder}, within=EDGES_OWN),
     Route(
@@ -132,6 +133,7 @@ ROUTES = (
         SITES_WRITE,
         {200: PICTURE},
         within=EDGES_OWN,
+        audit="edge.see_picture",
     ),
     Route("GET", "/v1/edge/orders", waiting, EDGE, {200: wire(list[CameraOrder])}),
     Route(
@@ -142,5 +144,6 @@ ROUTES = (
         {204: None},
         reads=wire_bodies(OrderOutcome),
         limit=lambda _: LARGEST_PICTURE + (64 << 10),
+        audit=UNAUDITED,
     ),
 )

@@ -98,6 +98,7 @@ ROUTES = (
         reads={JSON: Media((JSON,), Mistaken)} | form("image") | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
         within={"id": Reach.whole},
+        audit="identity.correct",
     ),
     Route(
         "DELETE",
@@ -106,5 +107,6 @@ ROUTES = (
         PEOPLE_WRITE,
         {204: None},
         within={"id": Reach.whole},
+        audit="identity.take_correction_back",
     ),
 )

@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from control_plane.api import texts
-from control_plane.api.route import Call, Listing, Paging, Route, answer, listing
+from control_plane.api.route import UNAUDITED, Call, Listing, Paging, Route, answer, listing
 from control_plane.api.wireform import wire, wire_answer, wire_bodies, wire_body
 from control_plane.auth import EDGE, SITES_READ, SITES_WRITE, Caller, EdgeCaller, check_edge
 from control_plane.plane import Plane
@@ -165,9 +165,20 @@ def _checked(hello: Hello) -> Hello:
 ROUTES = (
     Route("GET", "/v1/edges", browse, SITES_READ, {200: Listing[Edge]}, query=Fleet, within={}),
     Route("GET", "/v1/edges/{id}", show, SITES_READ, {200: Edge}, within={"id": Reach.edge}),
-    Route("PATCH", "/v1/edges/{id}", change, SITES_WRITE, {200: Edge}, body=ChangedEdge, within={"id": Reach.edge}),
-    Route("PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Introduction)),
+    Route(
+        "PATCH",
+        "/v1/edges/{id}",
+        change,
+        SITES_WRITE,
+        {200: Edge},
+        body=ChangedEdge,
+        within={"id": Reach.edge},
+        audit="edge.change",
+    ),
+    Route(
+        "PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Introduction), audit=UNAUDITED
+    ),
     Route("GET", "/v1/edge/galleries", followed, EDGE, {200: wire(list[Followed])}),
-    Route("PUT", "/v1/edge/galleries/{id}", report, EDGE, {204: None}, reads=wire_bodies(Report)),
-    Route("POST", "/v1/edge/erased", erased, EDGE, {200: wire(list[str])}, reads=wire_bodies(Asked)),
+    Route("PUT", "/v1/edge/galleries/{id}", report, EDGE, {204: None}, reads=wire_bodies(Report), audit=UNAUDITED),
+    Route("POST", "/v1/edge/erased", erased, EDGE, {200: wire(list[str])}, reads=wire_bodies(Asked), audit=UNAUDITED),
 )

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from control_plane.api.ingest import MOST_BYTES, received
 from control_plane.api.pictures import PICTURE, picture
-from control_plane.api.route import Call, Limit, Listing, Media, Moment, Position, Route, answer, listing
+from control_plane.api.route import UNAUDITED, Call, Limit, Listing, Media, Moment, Position, Route, answer, listing
 from control_plane.api.tables import BOM, CSV, line
 from control_plane.api.wireform import wire, wire_answer, wire_bodies
 from control_plane.auth import EDGE, EVENTS_READ
@@ -163,7 +163,9 @@ async def ingest(call: Call[None, None]) -> Response:
 
 
 ROUTES = (
-    Route("GET", "/v1/events", browse, EVENTS_READ, {200: Listing[LoggedEvent]}, query=Log, within={}),
+    Route(
+        "GET", "/v1/events", browse, EVENTS_READ, {200: Listing[LoggedEvent]}, query=Log, within={}, audit="event.list"
+    ),
     Route(
         "POST",
         "/v1/events",
@@ -172,9 +174,21 @@ ROUTES = (
         {200: wire(Verdicts)},
         reads=wire_bodies(Batch),
         limit=lambda _: MOST_BYTES,
+        audit=UNAUDITED,
     ),
-    Route("GET", "/v1/events/export", export, EVENTS_READ, {200: Media((CSV, NDJSON))}, query=Export, within={}),
-    Route("GET", "/v1/events/{id}", show, EVENTS_READ, {200: EventInFull}, within={"id": Reach.event}),
+    Route(
+        "GET",
+        "/v1/events/export",
+        export,
+        EVENTS_READ,
+        {200: Media((CSV, NDJSON))},
+        query=Export,
+        within={},
+        audit="event.export",
+    ),
+    Route(
+        "GET", "/v1/events/{id}", show, EVENTS_READ, {200: EventInFull}, within={"id": Reach.event}, audit="event.see"
+    ),
     Route(
         "GET",
         "/v1/events/{id}/thumbnail",
@@ -182,5 +196,6 @@ ROUTES = (
         EVENTS_READ,
         {200: PICTURE},
         within={"id": Reach.event},
+        audit="event.see_thumbnail",
     ),
 )

@@ -98,6 +98,7 @@ ROUTES = (
         | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
         within={},
+        audit="identification.create",
     ),
     Route(
         "GET",
@@ -106,5 +107,6 @@ ROUTES = (
         PEOPLE_READ,
         {200: Identification},
         within={"id": Reach.identification},
+        audit="identification.see",
     ),
 )

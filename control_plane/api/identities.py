@@ -194,7 +194,16 @@ PERSON = {"id": Reach.person}
 
 ROUTES = (
     Route("GET", "/v1/identities", search, PEOPLE_READ, {200: Listing[Identity]}, query=Search, within={}),
-    Route("POST", "/v1/identities", create, PEOPLE_WRITE, {201: Identity}, body=NewIdentity, within={}),
+    Route(
+        "POST",
+        "/v1/identities",
+        create,
+        PEOPLE_WRITE,
+        {201: Identity},
+        body=NewIdentity,
+        within={},
+        audit="identity.create",
+    ),
     Route("GET", "/v1/identities/{id}", show, PEOPLE_READ, {200: Identity}, within=PERSON),
     Route(
         "PATCH",
@@ -204,8 +213,17 @@ ROUTES = (
         {200: Identity},
         body=ChangedIdentity,
         within={"id": Reach.whole},
+        audit="identity.change",
     ),
-    Route("DELETE", "/v1/identities/{id}", erase, PEOPLE_WRITE, {204: None}, within={"id": Reach.whole}),
+    Route(
+        "DELETE",
+        "/v1/identities/{id}",
+        erase,
+        PEOPLE_WRITE,
+        {204: None},
+        within={"id": Reach.whole},
+        audit="identity.erase",
+    ),
     Route("GET", "/v1/identities/{id}/erasure", erasure, PEOPLE_READ, {200: Erasure}),
     Route("GET", "/v1/identities/{id}/photos", photos, PEOPLE_READ, {200: Listing[Photo]}, within=PERSON),
     Route(
@@ -218,6 +236,15 @@ ROUTES = (
         reads=form("image", force=either("true: enrol a look-alike all the same")) | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
         within={"id": Reach.whole},
+        audit="identity.add_photo",
     ),
-    Route("GET", "/v1/identities/{id}/photos/{photo}", show_photo, PEOPLE_READ, {200: PICTURE}, within=PERSON),
+    Route(
+        "GET",
+        "/v1/identities/{id}/photos/{photo}",
+        show_photo,
+        PEOPLE_READ,
+        {200: PICTURE},
+        within=PERSON,
+        audit="identity.see_photo",
+    ),
 )

@@ -216,11 +216,19 @@ ROUTES = (
         reads=form("zip", force=either("true: enrol look-alikes all the same"), dry_run=either("true: change nothing"))
         | {ZIP: Media((ZIP,))},
         limit=archive_limit,
+        audit="import.create",
     ),
     Route("GET", "/v1/imports/{id}", show, IMPORTS_READ, {200: Import}),
     Route("GET", "/v1/imports/{id}/items", items, IMPORTS_READ, {200: Listing[Item]}, query=Items),
-    Route("GET", "/v1/imports/{id}/refusals.csv", refusals, IMPORTS_READ, {200: Media((CSV,))}),
-    Route("POST", "/v1/imports/{id}/accept", accept, IMPORTS_WRITE, OUTCOMES, body=Accept),
-    Route("POST", "/v1/imports/{id}/cancel", cancel, IMPORTS_WRITE, OUTCOMES),
-    Route("POST", "/v1/imports/{id}/undo", undo, IMPORTS_WRITE, OUTCOMES),
+    Route(
+        "GET",
+        "/v1/imports/{id}/refusals.csv",
+        refusals,
+        IMPORTS_READ,
+        {200: Media((CSV,))},
+        audit="import.export_refusals",
+    ),
+    Route("POST", "/v1/imports/{id}/accept", accept, IMPORTS_WRITE, OUTCOMES, body=Accept, audit="import.accept"),
+    Route("POST", "/v1/imports/{id}/cancel", cancel, IMPORTS_WRITE, OUTCOMES, audit="import.cancel"),
+    Route("POST", "/v1/imports/{id}/undo", undo, IMPORTS_WRITE, OUTCOMES, audit="import.undo"),
 )

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from control_plane.api.route import Call, Route, answer
 from control_plane.api.wireform import wire, wire_answer
-from control_plane.auth import EDGE, JOIN, SITES_WRITE, edge_of, presented
+from control_plane.auth import EDGE, JOIN, SITES_WRITE, presented
 from control_plane.plane import Plane
 from control_plane.problems import Forbidden, Unauthenticated
 from control_plane.store import joins, keys, sites
@@ -44,7 +44,7 @@ async def issue(call: Call[None, None]) -> Response:
 
 async def join(call: Call[None, None]) -> Response:
     """An edge joins by a token, sent as `Authorization: Bearer`, and is given a credential of its own."""
-    edge, token = edge_of(call.request), presented(call.request.headers)
+    edge, token = call.edge, presented(call.request.headers)
     if not joins.whole(token):
         raise Unauthenticated("this is no join token: a part is missing or mistyped", remedy="Copy the token whole.")
 
@@ -110,9 +110,33 @@ async def _known(plane: Plane, text: str) -> None:
 
 
 ROUTES = (
-    Route("POST", "/v1/sites/{id}/join-tokens", issue, SITES_WRITE, {201: JoinToken}, within={"id": Reach.site}),
-    Route("POST", "/v1/edge/join", join, JOIN, {200: wire(Joined)}),
-    Route("POST", "/v1/edge/credential", renew, EDGE, {200: wire(Joined)}),
-    Route("POST", "/v1/edges/{id}/credential", hasten, SITES_WRITE, {204: None}, within={"id": Reach.edge}),
-    Route("DELETE", "/v1/edges/{id}/credential", end, SITES_WRITE, {204: None}, within={"id": Reach.edge}),
+    Route(
+        "POST",
+        "/v1/sites/{id}/join-tokens",
+        issue,
+        SITES_WRITE,
+        {201: JoinToken},
+        within={"id": Reach.site},
+        audit="site.make_join_token",
+    ),
+    Route("POST", "/v1/edge/join", join, JOIN, {200: wire(Joined)}, audit="edge.join"),
+    Route("POST", "/v1/edge/credential", renew, EDGE, {200: wire(Joined)}, audit="edge.renew_credential"),
+    Route(
+        "POST",
+        "/v1/edges/{id}/credential",
+        hasten,
+        SITES_WRITE,
+        {204: None},
+        within={"id": Reach.edge},
+        audit="edge.ask_renewal",
+    ),
+    Route(
+        "DELETE",
+        "/v1/edges/{id}/credential",
+        end,
+        SITES_WRITE,
+        {204: None},
+        within={"id": Reach.edge},
+        audit="edge.end_credential",
+    ),
 )

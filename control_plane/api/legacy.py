@@ -91,6 +91,7 @@ async def unregister(call: Call[None, None]) -> Response:
     identity_id = await call.plane.read(lambda c: _called(c, call.reach, name))
     if identity_id is None:
         raise NotFound(f"there is no face called {name!r}")
+    call.about(resource_id=identity_id)
     await erased(call.plane, identity_id)
     return answer(Done(True, f"Face {name} removed"))
 
@@ -159,8 +160,19 @@ ROUTES = (
         limit=photo_limit,
         within={},
         original=True,
+        audit="enrollment.create",
     ),
-    Route("POST", "/unregister", unregister, PEOPLE_WRITE, {200: Done}, reads=NAME_FORM, original=True, within={}),
+    Route(
+        "POST",
+        "/unregister",
+        unregister,
+        PEOPLE_WRITE,
+        {200: Done},
+        reads=NAME_FORM,
+        original=True,
+        within={},
+        audit="identity.erase",
+    ),
     Route("GET", "/faces", faces, PEOPLE_READ, {200: list[str]}, original=True, within={}),
     Route(
         "POST",
@@ -171,5 +183,6 @@ ROUTES = (
         reads=form("zip", force=either("true: enrol look-alikes all the same")),
         limit=archive_limit,
         original=True,
+        audit="import.create",
     ),
 )

@@ -33,6 +33,7 @@ async def unmerge(call: Call[Other, None]) -> Response:
 
 async def _do(call: Call[Other, None], what: Callable[[Connection, str, str, datetime], None]) -> Response:
     identity_id = call.path()
+    call.about(other_id=call.body.from_)
 
     def work(connection: Connection) -> Identity:
         what(connection, identity_id, call.body.from_, call.plane.clock())
@@ -42,6 +43,16 @@ async def _do(call: Call[Other, None], what: Callable[[Connection, str, str, dat
 
 
 ROUTES = (
-    Route("POST", "/v1/identities/{id}/merge", merge, PEOPLE_WRITE, {200: Identity}, body=Other),
-    Route("POST", "/v1/identities/{id}/unmerge", unmerge, PEOPLE_WRITE, {200: Identity}, body=Other),
+    Route(
+        "POST", "/v1/identities/{id}/merge", merge, PEOPLE_WRITE, {200: Identity}, body=Other, audit="identity.merge"
+    ),
+    Route(
+        "POST",
+        "/v1/identities/{id}/unmerge",
+        unmerge,
+        PEOPLE_WRITE,
+        {200: Identity},
+        body=Other,
+        audit="identity.unmerge",
+    ),
 )

@@ -78,7 +78,7 @@ async def switch(call: Call[Switch, None]) -> Response:
         reencodings.switch(connection, reencoding_id, call.plane.clock(), accept_losses=accept_losses)
         return reencodings.get(connection, reencoding_id)
 
-    if await call.plane.write(lambda c: reencodings.reopen(c, reencoding_id)):
+    if await call.plane.write(lambda c: reencodings.reopen(c, reencoding_id), noted=False):
         call.plane.nudge(PLAN_REENCODING, reencoding_id)
     return answer(await call.plane.write(work))
 
@@ -103,11 +103,27 @@ async def clean_up(call: Call[None, None]) -> Response:
 
 ROUTES = (
     Route("GET", "/v1/reencodings", browse, GALLERIES_READ, {200: Listing[Reencoding]}, query=Paging),
-    Route("POST", "/v1/reencodings", create, GALLERIES_WRITE, {202: Reencoding}, body=NewReencoding),
-    Route("POST", "/v1/reencodings/cleanup", clean_up, GALLERIES_WRITE, {200: CleanedUp}),
+    Route(
+        "POST",
+        "/v1/reencodings",
+        create,
+        GALLERIES_WRITE,
+        {202: Reencoding},
+        body=NewReencoding,
+        audit="reencoding.create",
+    ),
+    Route("POST", "/v1/reencodings/cleanup", clean_up, GALLERIES_WRITE, {200: CleanedUp}, audit="reencoding.clean_up"),
     Route("GET", "/v1/reencodings/{id}", show, GALLERIES_READ, {200: Reencoding}),
     Route("GET", "/v1/reencodings/{id}/refusals", refusals, GALLERIES_READ, {200: Listing[RefusedPhoto]}),
     Route("GET", "/v1/reencodings/{id}/losses", losses, GALLERIES_READ, {200: Listing[Loss]}),
-    Route("POST", "/v1/reencodings/{id}/switch", switch, GALLERIES_WRITE, {200: Reencoding}, body=Switch),
-    Route("POST", "/v1/reencodings/{id}/cancel", cancel, GALLERIES_WRITE, {200: Reencoding}),
+    Route(
+        "POST",
+        "/v1/reencodings/{id}/switch",
+        switch,
+        GALLERIES_WRITE,
+        {200: Reencoding},
+        body=Switch,
+        audit="reencoding.switch",
+    ),
+    Route("POST", "/v1/reencodings/{id}/cancel", cancel, GALLERIES_WRITE, {200: Reencoding}, audit="reencoding.cancel"),
 )

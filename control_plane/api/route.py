@@ -16,13 +16,15 @@ from starlette.responses import Response
 from starlette.routing import Route as WebRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from control_plane.auth import EDGE, Caller, EdgeCaller, Need, check_edge, edge_of
+from control_plane.auth import EDGE, JOIN, SAFE_METHODS, Caller, EdgeCaller, Need, check_edge, edge_of
 from control_plane.config import Config
+from control_plane.notes import Note
 from control_plane.plane import Plane
 from control_plane.problems import Forbidden, TooLarge, Unsupported
-from control_plane.store.db import Connection
+from control_plane.store.chain import DONE
+from control_plane.store.db import Connection, new_id
 from control_plane.store.reach import Reach
-from faces.errors import Invalid, NotFound
+from faces.errors import Invalid, NotFound, Refused, RollcallError
 
 B = TypeVar("B")
 Q = TypeVar("Q")
@@ -36,6 +38,8 @@ PATH_PART = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 NUMBER = re.compile(r"\s*[-+]?[0-9.]+([eE][-+]?[0-9]+)?\s*")
 MAX_JSON_BYTES = 1 << 20
 LONGEST_WAIT_S = 30
+
+UNAUDITED = ""
 
 Within = Mapping[str, Callable[[Reach, Connection, str], None]]
 """For parts of the path: what checks that they are within a caller's reach."""
@@ -68,7 +72,13 @@ class Call(Generic[B, Q]):
     @property
     def address(self) -> str:
         """The client's IP address; empty where the server was not told."""
-        return self.request.client.host if self.request.client else ""
+        return client_address(self.request)
+
+    def about(self, *, resource_id: str | None = None, other_id: str | None = None) -> None:
+        """Have the audit log name these ids, where the path does not."""
+        if (note := self.plane.audit_note) is not None:
+            note.resource_id = resource_id or note.resource_id
+            note.other_id = other_id or note.other_id
 
     def path(self, name: str = "id") -> str:
         """A part of the path; one that cannot be an id is not found."""
@@ -96,6 +106,9 @@ class Route(Generic[B, Q]):
     `within` says how a caller bound to sites is held to them: by checks on parts of the path, and for the rest by the
     endpoint itself (`Call.reach`). None: keys that are bound to sites may not call it. Edges are held to their site by
     their id.
+
+    `audit` is the action that the audit log calls it, `resource.verb`; UNAUDITED: nothing is to be said. Whatever
+    changes something declares it.
     """
 
     method: str
@@ -109,10 +122,13 @@ class Route(Generic[B, Q]):
     limit: Callable[[Config], int] = lambda _: MAX_JSON_BYTES
     original: bool = False
     within: Within | None = None
+    audit: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.needs, Need):
             raise TypeError(f"{self.method} {self.path} does not declare what its caller needs")
+        if self.audit is None and self.method not in SAFE_METHODS:
+            raise TypeError(f"{self.method} {self.path} does not declare what the audit log calls it")
 
 
 class Endpoint:
@@ -131,15 +147,46 @@ class Endpoint:
         limit = route.limit(self._plane.config)
         request = Request(scope, _limited(Headers(scope=scope), receive, limit), send)
         caller = self._plane.admit(request.headers, route.needs)
-        edge = edge_of(request) if route.needs is EDGE else EdgeCaller("", 0)
+        edge = edge_of(request) if route.needs in (EDGE, JOIN) else EdgeCaller("", 0)
+        plane = self._plane.auditing(_note(route, request, caller, edge, self._plane))
+        try:
+            response = await self._response(route, request, plane, caller, edge)
+        except RollcallError as error:
+            plane.audited(error.code)
+            raise
+        plane.audited(DONE if response.status_code < 400 else Refused.code)
+        await response(scope, receive, send)
+
+    async def _response(
+        self, route: Route[Any, Any], request: Request, plane: Plane, caller: Caller, edge: EdgeCaller
+    ) -> Response:
         if route.needs is EDGE:
-            check_edge(caller, edge.id, self._plane.feed.news.places)
+            check_edge(caller, edge.id, plane.feed.news.places)
         elif caller.sites is not None:
-            await self._plane.read(partial(check_reach, route, caller.sites, request.path_params))
+            await plane.read(partial(check_reach, route, caller.sites, request.path_params))
         query = None if route.query is None else _query(request, route.query)
         body = None if route.body is None else await _body(request, route.body)
-        response = await route.endpoint(Call(request, self._plane, body, query, edge, caller))
-        await response(scope, receive, send)
+        if plane.audit_note is not None:
+            plane.audit_note.asked(query)
+        return await route.endpoint(Call(request, plane, body, query, edge, caller))
+
+
+def _note(route: Route[Any, Any], request: Request, caller: Caller, edge: EdgeCaller, plane: Plane) -> Note | None:
+    """What the audit log is to say of a request; None: nothing."""
+    if not route.audit:
+        return None
+    parts = {name: str(value) for name, value in request.path_params.items()}
+    one = parts.pop("id", edge.id or None)
+    places = plane.feed.news.places
+    return Note(
+        actor=f"edge:{edge.id}" if edge.id else caller.actor,
+        action=route.audit,
+        address=client_address(request),
+        request_id=new_id(plane.clock()),
+        resource_id=one,
+        other_id=next(iter(parts.values()), None),
+        site_id=places.get(one or ""),
+    )
 
 
 def check_reach(
@@ -193,6 +240,10 @@ def listing(found: Sequence[T], limit: int, cursor: Callable[[T], str]) -> Respo
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer a value as JSON."""
     return Response(msgspec.json.encode(value), status, headers, JSON)
+
+
+def client_address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def media_type(request: Request) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from control_plane.api import (
     alarms,
     attendance,
+    audit,
     camera_orders,
     corrections,
     edges,
@@ -45,6 +46,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *galleries.ROUTES,
     *webhooks.ROUTES,
     *alarms.ROUTES,
+    *audit.ROUTES,
     *tickets.ROUTES,
     *health.ROUTES,
 )

@@ -99,7 +99,7 @@ async def change(call: Call[ChangedSite, None]) -> Response:
 
 ROUTES = (
     Route("GET", "/v1/sites", browse, SITES_READ, {200: Listing[Site]}, query=Paging, within={}),
-    Route("POST", "/v1/sites", create, SITES_WRITE, {201: Site}, body=NewSite),
+    Route("POST", "/v1/sites", create, SITES_WRITE, {201: Site}, body=NewSite, audit="site.create"),
     Route("GET", "/v1/sites/{id}", show, SITES_READ, {200: Site}, within={"id": Reach.site}),
-    Route("PATCH", "/v1/sites/{id}", change, SITES_WRITE, {200: Site}, body=ChangedSite),
+    Route("PATCH", "/v1/sites/{id}", change, SITES_WRITE, {200: Site}, body=ChangedSite, audit="site.change"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from control_plane.api.route import Call, Route, answer
+from control_plane.api.route import UNAUDITED, Call, Route, answer
 from control_plane.auth import EVENTS_READ, TICKET_PROTOCOL
 from control_plane.store import tickets
 
@@ -24,4 +24,4 @@ async def issue(call: Call[None, None]) -> Response:
     return answer(Ticket(TICKET_PROTOCOL + text, int(tickets.GOOD_FOR.total_seconds())), 201)
 
 
-ROUTES = (Route("POST", "/v1/tickets", issue, EVENTS_READ, {201: Ticket}, within={}),)
+ROUTES = (Route("POST", "/v1/tickets", issue, EVENTS_READ, {201: Ticket}, within={}, audit=UNAUDITED),)

@@ -188,12 +188,32 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 ROUTES = (
     Route("GET", "/v1/webhooks", browse, WEBHOOKS_READ, {200: Listing[Webhook]}, query=Paging),
-    Route("POST", "/v1/webhooks", create, WEBHOOKS_WRITE, {201: WebhookWithSecret}, body=NewWebhook),
+    Route(
+        "POST",
+        "/v1/webhooks",
+        create,
+        WEBHOOKS_WRITE,
+        {201: WebhookWithSecret},
+        body=NewWebhook,
+        audit="webhook.create",
+    ),
     Route("GET", "/v1/webhooks/{id}", show, WEBHOOKS_READ, {200: Webhook}),
-    Route("PATCH", "/v1/webhooks/{id}", change, WEBHOOKS_WRITE, {200: Webhook}, body=ChangedWebhook),
-    Route("DELETE", "/v1/webhooks/{id}", delete, WEBHOOKS_WRITE, {204: None}),
-    Route("POST", "/v1/webhooks/{id}/rotate", rotate, WEBHOOKS_WRITE, {200: Secret}, body=Rotation),
-    Route("POST", "/v1/webhooks/{id}/replay", replay, WEBHOOKS_WRITE, {202: Replayed}, body=Replay),
+    Route(
+        "PATCH",
+        "/v1/webhooks/{id}",
+        change,
+        WEBHOOKS_WRITE,
+        {200: Webhook},
+        body=ChangedWebhook,
+        audit="webhook.change",
+    ),
+    Route("DELETE", "/v1/webhooks/{id}", delete, WEBHOOKS_WRITE, {204: None}, audit="webhook.delete"),
+    Route(
+        "POST", "/v1/webhooks/{id}/rotate", rotate, WEBHOOKS_WRITE, {200: Secret}, body=Rotation, audit="webhook.rotate"
+    ),
+    Route(
+        "POST", "/v1/webhooks/{id}/replay", replay, WEBHOOKS_WRITE, {202: Replayed}, body=Replay, audit="webhook.replay"
+    ),
     Route(
         "GET", "/v1/webhooks/{id}/deliveries", browse_deliveries, WEBHOOKS_READ, {200: Listing[Delivery]}, query=Which
     ),

@@ -550,3 +550,33 @@ alarms = Table(
     Column("acknowledged_by", Text),
     Index(None, "kind", "subject"),
 )
+
+# Who did or looked at what. Ids only; `other_id` is a second id that it concerns. Triggers refuse to change or remove.
+audit = Table(
+    "audit",
+    metadata,
+    Column("position", Big, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("resource", String(32), nullable=False),
+    Column("resource_id", Id),
+    Column("other_id", Id),
+    Column("site_id", Id),
+    Column("address", String(64), nullable=False),
+    Column("request_id", Id, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index(None, "resource_id", "position"),
+    Index(None, "other_id", "position"),
+    Index(None, "actor", "position"),
+)
+
+# The one row that says how far the audit log has got: whoever appends holds it.
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("position", Big, nullable=False),
+    Column("hash", String(64), nullable=False),
+)

@@ -12,8 +12,9 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from control_plane.auth import TICKET_PROTOCOL, Caller, Need
+from control_plane.auth import EDGE, TICKET_PROTOCOL, Caller, Need
 from control_plane.feed import News
+from control_plane.notes import Note
 from control_plane.plane import Plane
 from control_plane.problems import TABLE, Unauthenticated
 from control_plane.store import tickets
@@ -36,7 +37,13 @@ class Socket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
-        await self.endpoint(websocket, self.plane, await self._caller(websocket))
+        caller = await self._caller(websocket)
+        if self.needs is not EDGE:
+            self.plane.looks.check()
+            address = websocket.client.host if websocket.client else ""
+            note = Note(actor=caller.actor, action="stream.open", address=address)
+            self.plane.looks.add(note.entry(self.plane.clock()))
+        await self.endpoint(websocket, self.plane, caller)
 
     async def _caller(self, websocket: WebSocket) -> Caller:
         """Who opens it: by a ticket where one is offered, else by the headers; raises Unauthenticated and Forbidden."""
