@@ -100,6 +100,7 @@ class Reason(StrEnum):
     CORRECTION_TOO_CLOSE = "correction_too_close"
     AMBIGUOUS_NAME = "ambiguous_name"
     IDENTITY_ERASED = "identity_erased"
+    CONSENT_MISSING = "consent_missing"
     UNREADABLE_ARCHIVE = "unreadable_archive"
     UNREADABLE_ENTRY = "unreadable_entry"
     BAD_ENTRY_NAME = "bad_entry_name"

@@ -12,6 +12,7 @@ import numpy as np
 from control_plane.store import admitted, members
 from control_plane.store.admitted import NewPerson, NewPhoto
 from control_plane.store.db import Connection
+from faces.consent import NONE, Consent, ends
 from faces.encoding import Vector, distances, to_bytes
 from faces.errors import Reason, Refused
 from faces.gallery import Candidate as Near
@@ -38,6 +39,7 @@ class Candidate:
     external_id: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     valid_until: datetime | None = None
+    consent: Consent = NONE
     force: bool = False
     once: bool = False
     entry: str = ""
@@ -90,12 +92,15 @@ class Newcomers:
     known: dict[tuple[str, str], str] = field(default_factory=dict)
     vectors: dict[str, list[Vector]] = field(default_factory=dict)
     owners: dict[str, list[Owner]] = field(default_factory=dict)
+    consents: dict[str, Consent] = field(default_factory=dict)
 
 
 class Admission:
-    """Admits encodings of one model. `th_accept` is the engine's, for galleries that set none."""
+    """Admits encodings of one model. `th_accept` is the engine's, for galleries that set none. With `require_consent`
+    nobody is enrolled whose consent is not on record and in force."""
 
-    def __init__(self, copies: Copies, model: str, th_accept: float) -> None:
+    def __init__(self, copies: Copies, model: str, th_accept: float, *, require_consent: bool = False) -> None:
+        self._require_consent = require_consent
         self._copies = copies
         self._model = model
         self._th_accept = th_accept
@@ -121,7 +126,7 @@ class Admission:
         matches = self._matches(connection, candidates)
         ids = iter(admitted.new_ids(now, 3 * len(candidates)))
         return [
-            self._decide(candidate, found, matches[index], newcomers, (next(ids), next(ids), next(ids)))
+            self._decide(candidate, found, matches[index], newcomers, (next(ids), next(ids), next(ids)), now)
             for index, candidate in enumerate(candidates)
         ]
 
@@ -141,9 +146,12 @@ class Admission:
         near: tuple[Gallery, Match],
         newcomers: Newcomers,
         ids: tuple[str, str, str],
+        now: datetime,
     ) -> Outcome:
         try:
             identity_id = found.whose(candidate, newcomers)
+            if self._require_consent and not found.consent(candidate, identity_id, newcomers).in_force(now):
+                raise _no_consent()
             if identity_id is not None and candidate.once:
                 photo_id = found.photo(identity_id, candidate.sha256, newcomers)
                 if photo_id is not None:
@@ -168,10 +176,18 @@ class Admission:
         joined = identity_id is not None and found.joins(candidate, identity_id, newcomers)
         if identity_id is None:
             identity_id = new_person
-            row = IdentityRow(identity_id, candidate.name, dict(candidate.attributes), None, candidate.valid_until)
+            until = ends(candidate.valid_until, candidate.consent.until)
+            row = IdentityRow(identity_id, candidate.name, dict(candidate.attributes), None, until)
             newcomers.people.append(
-                NewPerson(row=row, external_id=candidate.external_id, gallery_id=candidate.gallery_id)
+                NewPerson(
+                    row=row,
+                    external_id=candidate.external_id,
+                    gallery_id=candidate.gallery_id,
+                    valid_until=candidate.valid_until,
+                    consent=candidate.consent,
+                )
             )
+            newcomers.consents[identity_id] = candidate.consent
             newcomers.names[identity_id] = candidate.name
             newcomers.called.setdefault((candidate.gallery_id, candidate.name), []).append(identity_id)
             if candidate.external_id is not None:
@@ -230,6 +246,7 @@ class _Found:
         ids = {i for called in self._called.values() for found in called.values() for i in found}
         ids |= {*self._external.values(), *(c.identity_id for c in candidates if c.identity_id)}
         self._names = admitted.names_of(connection, sorted(ids))
+        self._consents = admitted.consents_of(connection, sorted(ids))
 
     def whose(self, candidate: Candidate, newcomers: Newcomers) -> str | None:
         """The identity a photo is put forward for; None: a new one. Raises Refused."""
@@ -249,6 +266,12 @@ class _Found:
             )
         return called[0] if called else None
 
+    def consent(self, candidate: Candidate, identity_id: str | None, newcomers: Newcomers) -> Consent:
+        """What is on record of the consent of whoever a photo is put forward for."""
+        if identity_id is None:
+            return candidate.consent
+        return self._consents.get(identity_id) or newcomers.consents.get(identity_id, NONE)
+
     def joins(self, candidate: Candidate, identity_id: str, newcomers: Newcomers) -> bool:
         """Whether somebody known by an external id comes into the gallery with this photo; notes it."""
         place = candidate.gallery_id, identity_id
@@ -263,6 +286,14 @@ class _Found:
 
     def name(self, identity_id: str, newcomers: Newcomers) -> str:
         return self._names.get(identity_id) or newcomers.names.get(identity_id, "")
+
+
+def _no_consent() -> Refused:
+    return Refused(
+        Reason.CONSENT_MISSING,
+        "No consent is on record, or none that is still in force, by which this person's face may be kept.",
+        remedy="Record it with the person first (consent_basis and consent_until), or in the archive's manifest.csv.",
+    )
 
 
 def _look_alike(other: Near, entry: str) -> Refused:

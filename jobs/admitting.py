@@ -166,6 +166,7 @@ def _candidate(work: imports.Work, item: ToAdmit, *, force: bool = False) -> Can
         external_id=item.external_id,
         attributes=item.attributes,
         valid_until=item.valid_until,
+        consent=item.consent,
         force=item.force or force,
         once=True,
         # Only a dry run tells which other entry it means: otherwise that would depend on how the pages were cut.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
+from faces.consent import NONE, Consent
 from faces.errors import Reason, Refused
 from jobs import directory, manifest
 from jobs.directory import Limits, Place
@@ -33,6 +34,7 @@ class Item:
     gallery_id: str | None = None
     valid_until: datetime | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    consent: Consent = NONE
     refusal: Refused | None = None
 
 
@@ -150,6 +152,7 @@ class _Planner:
             line.gallery_id,
             line.valid_until,
             line.attributes,
+            line.consent,
         )
 
 

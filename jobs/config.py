@@ -8,7 +8,7 @@ from pathlib import Path
 
 from control_plane.store.settings import DATABASE
 from faces.addresses import Allowed, allowed
-from faces.settings import Setting, read, read_dotenv, text, whole
+from faces.settings import Setting, flag, read, read_dotenv, text, whole
 
 SETTINGS = (
     *DATABASE,
@@ -25,6 +25,9 @@ SETTINGS = (
     Setting("MAX_DIRECTORY_BYTES", str(32 << 20), "largest directory of a ZIP that is read", whole(1, 1 << 30)),
     Setting("EVENT_DAYS", "365", "days that events are kept where the site says nothing; 0: all", whole(0, 36_500)),
     Setting("THUMBNAIL_DAYS", "30", "days that thumbnails are kept, likewise", whole(0, 36_500)),
+    Setting("REQUIRE_CONSENT", "false", "enrol nobody whose consent is not on record and in force", flag),
+    Setting("CONSENT_NOTICE_DAYS", "14", "days before consent ends that an alarm tells of it; 0: none", whole(0, 3650)),
+    Setting("IDENTITY_DAYS", "0", "days after `valid_until` that a person is erased; 0: never", whole(0, 36_500)),
     Setting("CHANGE_DAYS", "30", "days that a gallery's changes are kept one by one; 0: all", whole(0, 36_500)),
     Setting("MAX_ENTRY_BYTES", str(20 << 20), "largest photo in a ZIP that is taken", whole(1, 1 << 30)),
     Setting(
@@ -54,6 +57,9 @@ class Config:
     max_entry_bytes: int
     event_days: int
     thumbnail_days: int
+    require_consent: bool
+    consent_notice_days: int
+    identity_days: int
     change_days: int
     webhook_allow: Allowed
 

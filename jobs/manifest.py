@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 
-from faces.errors import Reason, Refused
+from faces.consent import NONE, Consent
+from faces.errors import Invalid, Reason, Refused
 
 NAME = "manifest.csv"
 MAX_BYTES = 16 << 20
 MAX_COLUMNS = 40
 MAX_FIELD_CHARS = 4096
-KNOWN = ("file", "name", "external_id", "gallery", "valid_until")
+MOMENTS = ("valid_until", "consent_given_at", "consent_until")
+KNOWN = ("file", "name", "external_id", "gallery", "consent_basis", *MOMENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Line:
     gallery_id: str | None = None
     valid_until: datetime | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    consent: Consent = NONE
     fault: str = ""
 
 
@@ -62,26 +65,35 @@ def _line(cells: dict[str, str], galleries: Mapping[str, str]) -> Line:
     gallery = cells.get("gallery", "")
     if gallery and gallery not in galleries:
         return Line(fault=f"the manifest names a gallery that is not there: {gallery[:64]!r}")
+    moments: dict[str, datetime | None] = {}
+    for name in MOMENTS:
+        try:
+            moments[name] = _moment(cells.get(name, ""), begins=name == "consent_given_at")
+        except (ValueError, OverflowError):
+            return Line(fault=f"{name} in the manifest is no date")
+    given_at, until = moments["consent_given_at"], moments["consent_until"]
+    consent = Consent(basis=cells.get("consent_basis") or None, given_at=given_at, until=until)
     try:
-        valid_until = _moment(cells.get("valid_until", ""))
-    except (ValueError, OverflowError):
-        return Line(fault="valid_until in the manifest is no date")
+        consent.check()
+    except Invalid as error:
+        return Line(fault=f"in the manifest {error.message}")
     return Line(
         name=cells.get("name", ""),
         external_id=cells.get("external_id") or None,
         gallery_id=galleries.get(gallery),
-        valid_until=valid_until,
+        valid_until=moments["valid_until"],
         attributes={k: v for k, v in cells.items() if k and k not in KNOWN and v},
+        consent=consent,
     )
 
 
-def _moment(text: str) -> datetime | None:
-    """A time in UTC unless it says otherwise; of a date alone, its last moment."""
+def _moment(text: str, *, begins: bool) -> datetime | None:
+    """A time in UTC unless it says otherwise; of a date alone, its first moment or its last."""
     if not text:
         return None
     moment = datetime.fromisoformat(text)
     if len(text) <= 10:
-        moment = datetime.combine(moment.date(), time.max)
+        moment = datetime.combine(moment.date(), time.min if begins else time.max)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

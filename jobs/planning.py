@@ -91,6 +91,7 @@ def _row(work: imports.Work, seq: int, item: archive.Item) -> NewItem:
         external_id=item.external_id,
         valid_until=item.valid_until,
         attributes=item.attributes,
+        consent=item.consent,
         force=work.force,
         reason=refusal.reason if refusal else None,
         message=refusal.message if refusal else None,

@@ -44,6 +44,7 @@ from jobs.copies import Copies
 from jobs.directory import Limits
 from jobs.encode import Encoding
 from jobs.ending import Ending
+from jobs.expiring import Expiring
 from jobs.identify import Identifying
 from jobs.looking import Looking
 from jobs.outbound import Outbound
@@ -145,7 +146,7 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
     limits = Limits(config.max_entries, config.max_directory_bytes, config.max_entry_bytes)
     photo = PhotoLimits(max_pixels=config.max_pixels)
     copies = Copies(engine.model)
-    admission = Admission(copies, engine.model, engine.th_accept)
+    admission = Admission(copies, engine.model, engine.th_accept, require_consent=config.require_consent)
     encoding = Encoding(database, blobs, engine, utcnow, limits=photo, admission=admission)
     keep = timedelta(seconds=config.keep_answers_s)
     identifying = Identifying(database, blobs, engine, copies, utcnow, keep=keep, limits=photo)
@@ -157,6 +158,9 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
     together, outbound = Together(database), Outbound(config.webhook_allow)
     delivering = Delivering(database, together, outbound, utcnow)
     delivering_slowly = Delivering(database, together, outbound, utcnow, slow=True)
+    expiring = Expiring(
+        database, blobs, utcnow, identity_days=config.identity_days, notice_days=config.consent_notice_days
+    )
     compacting = Compacting(database, config.change_days, utcnow)
     scrubbing = scrub.Scrubbing(database, blobs, utcnow)
     reencoding = Reencoding(database, blobs, engines.load, engine.model, utcnow, photo)
@@ -182,6 +186,8 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
         Job("plan_reencoding", reencoding.plan, reencodings.unplanned, ENCODE_LIMIT_MS),
         Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS, calm=True),
         Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS, calm=True),
+        Job("expire", expiring.erase, expiring.due, ENCODE_LIMIT_MS, calm=True),
+        Job("tell_expiry", expiring.tell, expiring.ending, ENCODE_LIMIT_MS, calm=True),
         Job("discard", discard, discards.due, ENCODE_LIMIT_MS, calm=True),
         Job("forget_deliveries", Forgetting(database, utcnow).run, deliveries.old, IMPORT_LIMIT_MS, calm=True),
         Job("compact", compacting.run, galleries.compactable, RETAIN_LIMIT_MS, calm=True),

@@ -39,6 +39,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 FACES = (
     "errors",
     "settings",
+    "consent",
     "addresses",
     "face",
     "encoding",

@@ -19,17 +19,22 @@ from control_plane.store.erasures import Erasure
 from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.identities import Identity, Photo
 from control_plane.store.reach import Reach
+from faces.consent import Consent
 from faces.errors import Conflict, Invalid, NotFound
 
 
 class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A person to be added, without photos yet. `galleries` are ids."""
+    """A person to be added, without photos yet. `galleries` are ids. `consent_basis` is a code of your own, such as
+    `contract`; from `consent_until` on the person is not recognised any more, and is erased."""
 
     name: texts.Name
     external_id: texts.Name | None = None
     attributes: dict[str, Any] = {}
     valid_from: Moment | None = None
     valid_until: Moment | None = None
+    consent_basis: str | None = None
+    consent_given_at: Moment | None = None
+    consent_until: Moment | None = None
     galleries: tuple[str, ...] = (DEFAULT_GALLERY,)
 
 
@@ -41,6 +46,9 @@ class ChangedIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     valid_from: Moment | msgspec.UnsetType | None = msgspec.UNSET
     valid_until: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    consent_basis: str | msgspec.UnsetType | None = msgspec.UNSET
+    consent_given_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
+    consent_until: Moment | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class Search(Paging, frozen=True, kw_only=True):
@@ -80,13 +88,16 @@ async def create(call: Call[NewIdentity, None]) -> Response:
     """Add a person, without photos."""
     fields = _checked(msgspec.structs.asdict(call.body))
     gallery_ids = fields.pop("galleries")
+    consent = Consent(**{name: fields.pop(f"consent_{name}") for name in Consent.__struct_fields__})
 
     def work(connection: Connection) -> Identity:
         if call.reach.sites is not None and not gallery_ids:
             raise Invalid("galleries: none", remedy="Name a gallery that the key's sites follow.")
         for gallery_id in gallery_ids:
             call.reach.gallery(connection, gallery_id)
-        identity_id = identities.create(connection, gallery_ids=gallery_ids, now=call.plane.clock(), **fields)
+        identity_id = identities.create(
+            connection, gallery_ids=gallery_ids, now=call.plane.clock(), consent=consent, **fields
+        )
         return call.reach.shown(connection, _valid(identities.get(connection, identity_id)))
 
     made = await call.plane.write(work)
@@ -100,7 +111,7 @@ async def show(call: Call[None, None]) -> Response:
 
 
 async def change(call: Call[ChangedIdentity, None]) -> Response:
-    """Change a person's name, external id, attributes or validity."""
+    """Change a person's name, external id, attributes, validity, or what is on record of their consent."""
     identity_id = call.path()
     changed = {k: v for k, v in msgspec.structs.asdict(call.body).items() if v is not msgspec.UNSET}
     fields = _checked(changed)
@@ -187,6 +198,7 @@ def _valid(identity: Identity) -> Identity:
     """The identity; raises Invalid, and so undoes the transaction, if it would never be valid."""
     if identity.valid_from and identity.valid_until and identity.valid_from >= identity.valid_until:
         raise Invalid("valid_until is not after valid_from")
+    Consent(basis=identity.consent_basis, given_at=identity.consent_given_at, until=identity.consent_until).check()
     return identity
 
 

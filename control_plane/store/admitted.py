@@ -12,15 +12,20 @@ import sqlalchemy as sa
 
 from control_plane.store import galleries
 from control_plane.store.db import insert_rows, new_id
-from control_plane.store.identities import survivor
+from control_plane.store.identities import columns_of, survivor
 from control_plane.store.tables import encodings, gallery_members, identities, photos
+from faces.consent import NONE, Consent
 from faces.gallery import EncodingRow, IdentityRow, row_hash
 
 
 class NewPerson(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody new: `row` as they travel, and what is kept here alone."""
+
     row: IdentityRow
     external_id: str | None
     gallery_id: str
+    valid_until: datetime | None = None
+    consent: Consent = NONE
 
 
 class NewPhoto(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +103,16 @@ def names_of(connection: sa.Connection, identity_ids: Sequence[str]) -> dict[str
     return {row.id: row.name for row in connection.execute(query)}
 
 
+def consents_of(connection: sa.Connection, identity_ids: Sequence[str]) -> dict[str, Consent]:
+    """What is on record of the consent of those of these people who are there."""
+    c = identities.c
+    query = sa.select(c.id, c.consent_basis, c.consent_given_at, c.consent_until).where(c.id.in_(identity_ids))
+    return {
+        row.id: Consent(basis=row.consent_basis, given_at=row.consent_given_at, until=row.consent_until)
+        for row in connection.execute(query)
+    }
+
+
 def _homes(connection: sa.Connection, people: Sequence[NewPerson], taken: Sequence[NewPhoto]) -> dict[str, list[str]]:
     """The galleries of everybody who gets a photo."""
     found: dict[str, list[str]] = defaultdict(list)
@@ -113,7 +128,14 @@ def _homes(connection: sa.Connection, people: Sequence[NewPerson], taken: Sequen
 
 def _insert(connection: sa.Connection, people: Sequence[NewPerson], taken: Sequence[NewPhoto], now: datetime) -> None:
     person_rows = [
-        {**msgspec.structs.asdict(p.row), "external_id": p.external_id, "hash": row_hash(p.row), "created_at": now}
+        {
+            **msgspec.structs.asdict(p.row),
+            **columns_of(p.consent),
+            "valid_until": p.valid_until,
+            "external_id": p.external_id,
+            "hash": row_hash(p.row),
+            "created_at": now,
+        }
         for p in people
     ]
     member_rows = [{"gallery_id": p.gallery_id, "identity_id": p.row.id} for p in people]

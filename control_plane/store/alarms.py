@@ -22,6 +22,7 @@ class AlarmKind(StrEnum):
     EDGE_DIVERGED = "edge_diverged"
     THRESHOLD_OF_OTHER_ENGINE = "threshold_of_other_engine"
     WEBHOOK_DISABLED = "webhook_disabled"
+    CONSENT_ENDS = "consent_ends"
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):

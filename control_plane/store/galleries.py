@@ -19,6 +19,7 @@ from control_plane.store.tables import (
     identities,
     site_galleries,
 )
+from faces.consent import ends
 from faces.errors import Compacted, Conflict, Diverged, NotFound
 from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow, checksum, checksum_text, key, row_hash
 from faces.wire import START, Followed, Page, Position, SnapshotHead
@@ -384,7 +385,13 @@ def recomputed_checksum(connection: sa.Connection, gallery_id: str) -> int:
 
 def identity_row(row: sa.Row[Any]) -> IdentityRow:
     """A row of `identities` as it travels."""
-    return IdentityRow(row.id, row.name, row.attributes, row.valid_from, row.valid_until)
+    return identity_of(row._mapping)
+
+
+def identity_of(values: Mapping[Any, Any]) -> IdentityRow:
+    """A person as they travel, by the columns of `identities`."""
+    until = ends(values["valid_until"], values["consent_until"])
+    return IdentityRow(values["id"], values["name"], values["attributes"], values["valid_from"], until)
 
 
 def encoding_row(row: sa.Row[Any]) -> EncodingRow:

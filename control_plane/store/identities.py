@@ -20,8 +20,9 @@ from control_plane.store.tables import (
     photos,
     thumbnails,
 )
+from faces.consent import NONE, Consent
 from faces.errors import AmbiguousName, Conflict, Merged, NotFound
-from faces.gallery import EncodingRow, IdentityRow, Key, row_hash
+from faces.gallery import EncodingRow, Key, row_hash
 from faces.wire import Position
 
 
@@ -34,6 +35,9 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any]
     valid_from: datetime | None
     valid_until: datetime | None
+    consent_basis: str | None
+    consent_given_at: datetime | None
+    consent_until: datetime | None
     created_at: datetime
     galleries: list[str]
     photos: int
@@ -59,19 +63,26 @@ def create(
     attributes: Mapping[str, Any] | None = None,
     valid_from: datetime | None = None,
     valid_until: datetime | None = None,
+    consent: Consent = NONE,
 ) -> str:
     """Make a new identity, a member of the given galleries, without photos; returns its id.
 
     Raises Conflict if the external id is taken and NotFound for a gallery that is not there.
     """
-    row = IdentityRow(new_id(now), name, dict(attributes or {}), valid_from, valid_until)
+    values = {
+        "id": new_id(now),
+        "name": name,
+        "attributes": dict(attributes or {}),
+        "valid_from": valid_from,
+        "valid_until": valid_until,
+        **columns_of(consent),
+    }
+    row = galleries.identity_of(values)
     _check_external_id(connection, external_id, row.id)
     ordered = sorted(set(gallery_ids))
     galleries.lock(connection, ordered)
     connection.execute(
-        identities.insert().values(
-            **msgspec.structs.asdict(row), external_id=external_id, hash=row_hash(row), created_at=now
-        )
+        identities.insert().values(**values, external_id=external_id, hash=row_hash(row), created_at=now)
     )
     for gallery_id in ordered:
         galleries.settings(connection, gallery_id)
@@ -81,19 +92,24 @@ def create(
 
 
 def update(connection: sa.Connection, identity_id: str, now: datetime, **changed: Any) -> None:
-    """Change name, external_id, attributes, valid_from or valid_until; raises NotFound or Conflict."""
+    """Change name, external_id, attributes, valid_from, valid_until, or what is on record of the consent; raises
+    NotFound or Conflict."""
     held = member_of(connection, identity_id)
     galleries.lock(connection, held)
     before = row(connection, identity_id)
     if "external_id" in changed:
         _check_external_id(connection, changed["external_id"], identity_id)
-    fields = {k: v for k, v in changed.items() if k != "external_id"}
-    after = msgspec.structs.replace(galleries.identity_row(before), **fields)
+    after = galleries.identity_of({**before._mapping, **changed})
     connection.execute(
         identities.update().where(identities.c.id == identity_id).values(**changed, hash=row_hash(after))
     )
     for gallery_id in held:
         galleries.record(connection, gallery_id, [galleries.put(after, before.hash)], now)
+
+
+def columns_of(consent: Consent) -> dict[str, Any]:
+    """A consent as the columns of `identities`."""
+    return {f"consent_{name}": value for name, value in msgspec.structs.asdict(consent).items()}
 
 
 def add_photo(connection: sa.Connection, photo: Photo, *, blob: str, sha256: str) -> None:
@@ -328,6 +344,9 @@ def _identities(connection: sa.Connection, rows: Iterable[sa.Row[Any]]) -> list[
             attributes=r.attributes,
             valid_from=r.valid_from,
             valid_until=r.valid_until,
+            consent_basis=r.consent_basis,
+            consent_given_at=r.consent_given_at,
+            consent_until=r.consent_until,
             created_at=r.created_at,
             galleries=sorted(m.gallery_id for m in members if m.identity_id == r.id),
             photos=counts.get(r.id, 0),

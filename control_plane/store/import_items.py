@@ -14,6 +14,7 @@ from control_plane.store import import_chunks
 from control_plane.store.enrollments import LIKE_SOMEBODY_ERASED, names_them
 from control_plane.store.import_chunks import Chunk
 from control_plane.store.tables import import_items
+from faces.consent import NONE, Consent
 from faces.errors import Reason
 
 ACCEPTABLE = (Reason.LOOK_ALIKE, Reason.NOT_SAME_PERSON)
@@ -60,6 +61,7 @@ class NewItem(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None = None
     valid_until: datetime | None = None
     attributes: dict[str, str] = {}
+    consent: Consent = NONE
     force: bool = False
     reason: Reason | None = None
     message: str | None = None
@@ -87,6 +89,7 @@ class ToAdmit(msgspec.Struct, frozen=True, kw_only=True):
     external_id: str | None
     valid_until: datetime | None
     attributes: dict[str, str]
+    consent: Consent
     force: bool
     sha256: str
     encoding: bytes
@@ -111,7 +114,9 @@ def add(connection: sa.Connection, import_id: str, items: Sequence[NewItem]) -> 
     rows = []
     for item in items:
         state = ItemState.REFUSED if item.place is None else ItemState.PLANNED
-        rows.append({**msgspec.structs.asdict(item), "import_id": import_id, "state": state, "attempts": 0})
+        consent = None if item.consent == NONE else msgspec.to_builtins(item.consent)
+        row = {**msgspec.structs.asdict(item), "consent": consent}
+        rows.append({**row, "import_id": import_id, "state": state, "attempts": 0})
     connection.execute(import_items.insert(), rows)
     import_chunks.add(connection, import_id, [item.seq for item in items if item.place is not None])
 
@@ -154,7 +159,7 @@ def page(connection: sa.Connection, import_id: str, limit: int) -> list[ToAdmit]
     )
     if planned is not None:
         query = query.where(import_items.c.seq < planned)
-    return [ToAdmit(**r._mapping) for r in connection.execute(query)]
+    return [_to_admit(r) for r in connection.execute(query)]
 
 
 def rehearsed(connection: sa.Connection, import_id: str) -> list[ToAdmit]:
@@ -164,7 +169,12 @@ def rehearsed(connection: sa.Connection, import_id: str) -> list[ToAdmit]:
         .where(_of(import_id) & (import_items.c.state == ItemState.ACCEPTED))
         .order_by(import_items.c.seq)
     )
-    return [ToAdmit(**r._mapping) for r in connection.execute(query)]
+    return [_to_admit(r) for r in connection.execute(query)]
+
+
+def _to_admit(row: sa.Row[Any]) -> ToAdmit:
+    consent = NONE if row.consent is None else msgspec.convert(row.consent, Consent)
+    return ToAdmit(**{**row._mapping, "consent": consent})
 
 
 def admitted(connection: sa.Connection, import_id: str, outcomes: Sequence[Mapping[str, Any]]) -> None:

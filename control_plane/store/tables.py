@@ -132,7 +132,8 @@ gallery_changes = Table(
 )
 
 # A person who was merged into another (`merged_into`) is kept to be taken apart again, and is in no gallery. What was
-# theirs belongs to the other person and says whose it was: `origin_id`; null: its owner's own.
+# theirs belongs to the other person and says whose it was: `origin_id`; null: its owner's own. `consent_noticed` is the
+# end of consent that an operator was told of.
 identities = Table(
     "identities",
     metadata,
@@ -142,6 +143,10 @@ identities = Table(
     Column("attributes", Json, nullable=False),
     Column("valid_from", UtcDateTime),
     Column("valid_until", UtcDateTime),
+    Column("consent_basis", String(64)),
+    Column("consent_given_at", UtcDateTime),
+    Column("consent_until", UtcDateTime, index=True),
+    Column("consent_noticed", UtcDateTime),
     Column("hash", sa.BigInteger, nullable=False),
     Column("merged_into", Id, index=True),
     Column("created_at", UtcDateTime, nullable=False),
@@ -223,6 +228,7 @@ import_items = Table(
     Column("external_id", Text),
     Column("valid_until", UtcDateTime),
     Column("attributes", Json, nullable=False),
+    Column("consent", Json),
     Column("force", Boolean, nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),

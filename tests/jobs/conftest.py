@@ -44,10 +44,18 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 class Office:
     """All that happens to an import, without processes and brokers."""
 
-    def __init__(self, database: Database, folder: Path, engine: Engine, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        folder: Path,
+        engine: Engine,
+        limits: Limits | None = None,
+        *,
+        require_consent: bool = False,
+    ) -> None:
         self.database, self.folder, self.engine = database, folder, engine
         self.blobs = BlobStore(folder)
-        admission = Admission(Copies(engine.model), engine.model, engine.th_accept)
+        admission = Admission(Copies(engine.model), engine.model, engine.th_accept, require_consent=require_consent)
         self.planning = Planning(database, self.blobs, clock, limits)
         self.looking = Looking(database, self.blobs, engine, clock, limits=limits)
         self.admitting = Admitting(database, self.blobs, admission, clock, limits)

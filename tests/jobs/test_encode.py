@@ -11,9 +11,12 @@ from control_plane.store import enrollments, galleries, identities
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, new_id
 from control_plane.store.enrollments import Enrollment, State
+from faces.consent import Consent
 from faces.engine import Engine
 from faces.errors import Reason
 from jobs import encode
+from jobs.admission import Admission
+from jobs.copies import Copies
 from jobs.encode import Encoding
 from tests.conftest import NOW
 
@@ -26,6 +29,10 @@ class Desk:
     def __init__(self, database: Database, blobs: BlobStore, engine: Engine, photos: Path) -> None:
         self.database, self.blobs, self.photos = database, blobs, photos
         self.encoding = Encoding(database, blobs, engine, lambda: datetime.now(UTC))
+
+    def require_consent(self, engine: Engine) -> None:
+        admission = Admission(Copies(engine.model), engine.model, engine.th_accept, require_consent=True)
+        self.encoding = Encoding(self.database, self.blobs, engine, lambda: datetime.now(UTC), admission=admission)
 
     def submit(self, photo: str | bytes, **whom: object) -> str:
         data = photo if isinstance(photo, bytes) else (self.photos / photo).read_bytes()
@@ -174,3 +181,19 @@ def test_two_workers_agree_as_each_follows_the_change_log(desk: Desk, engine: En
     assert other.enroll("obama2.jpg", name="Somebody").reason == Reason.LOOK_ALIKE
     other.enroll("biden.jpg", name="Biden")
     assert desk.enroll("biden.jpg", name="Another").reason == Reason.LOOK_ALIKE
+
+
+def test_without_consent_in_force_nobody_is_enrolled_where_it_is_required_not_even_by_force(
+    desk: Desk, engine: Engine
+) -> None:
+    desk.require_consent(engine)
+    nobody = desk.enroll("obama.jpg", name="Obama", force=True)
+    assert (nobody.state, nobody.reason) == (State.REFUSED, Reason.CONSENT_MISSING)
+    assert "consent_basis" in (nobody.remedy or "")
+    ended, given = Consent(basis="contract", until=NOW), Consent(basis="contract")
+    with desk.database.write() as connection:
+        past = identities.create(connection, "Past", [G], NOW, consent=ended)
+        identities.create(connection, "Obama", [G], NOW, consent=given)
+    assert desk.enroll("biden.jpg", identity_id=past, name="Past").reason is Reason.CONSENT_MISSING
+    assert desk.enroll("obama.jpg", name="Obama").state is State.ACCEPTED
+    assert desk.files() == 1

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from control_plane.store import enrollments, galleries, identities, import_chunks, import_items, imports
+from control_plane.store.db import Database
 from control_plane.store.imports import State
 from control_plane.store.tables import imports as imports_table
+from faces.engine import Engine
 from faces.errors import Conflict, Reason
 from faces.gallery import Kind, SettingsRow
 from jobs.admission import Admission
@@ -90,6 +93,35 @@ def test_an_external_id_says_who_it_is_whatever_the_name(office: Any, portraits:
     office.take({"o.jpg": portraits["obama"], "manifest.csv": b"file,name,external_id\no.jpg,Barack,o-1\n"})
     office.take({"x.jpg": portraits["obama2"], "manifest.csv": b"file,name,external_id\nx.jpg,B. Obama,o-1\n"})
     assert office.people() == {"Barack": 2}
+
+
+def test_a_manifest_brings_consent_and_without_it_nobody_comes_in_where_it_is_required(
+    sqlite: Database, tmp_path: Path, engine: Engine, office_type: Any, portraits: dict[str, bytes]
+) -> None:
+    office = office_type(sqlite, tmp_path / "blobs", engine, require_consent=True)
+    manifest = (
+        b"file,name,consent_basis,consent_given_at,consent_until\n"
+        b"o.jpg,Barack,contract,2026-01-01,2999-12-31\n"
+        b"b.jpg,Joe,,,\n"
+        b"l.jpg,Lin,contract,,2020-01-01\n"
+        b"a.jpg,Alex,,2026-01-01,\n"
+    )
+    files = {"o": "obama", "b": "biden", "l": "lin-manuel-miranda", "a": "alex-lacamoire"}
+    archive = {f"{short}.jpg": portraits[name] for short, name in files.items()}
+    for asked in ({"dry_run": True}, {}):
+        done = office.take({**archive, "manifest.csv": manifest}, **asked)
+        assert office.outcomes(done.id) == {
+            "o.jpg": "accepted",
+            "b.jpg": "consent_missing",
+            "l.jpg": "consent_missing",
+            "a.jpg": "bad_manifest",
+        }
+    with sqlite.read() as connection:
+        (barack,) = identities.listing(connection)
+    assert (barack.consent_basis, barack.valid_until) == ("contract", None)
+    assert f"{barack.consent_given_at:%Y-%m-%d %H:%M}" == "2026-01-01 00:00"
+    assert f"{barack.consent_until:%Y-%m-%d %H:%M}" == "2999-12-31 23:59"
+    office.checksum()
 
 
 @pytest.mark.parametrize("photo", ["obama", "obama2"], ids=["the same photo", "another photo"])

@@ -319,3 +319,29 @@ def test_people_are_kept_the_same_on_every_database(either: Any) -> None:
     assert either.get("/v1/identities", params={"name": "ZOË"[:2]}).json()["items"] == [made]
     with either.database.read() as connection:
         assert identities.get(connection, made["id"]).attributes == {"nested": {"a": [1, 2.5, None]}}
+
+
+def test_consent_is_kept_with_the_person_and_changed(server: Any) -> None:
+    given = {"consent_basis": "contract", "consent_given_at": "2026-01-01T00:00:00Z"}
+    until = "2999-01-01T00:00:00Z"
+    made = server.post("/v1/identities", json={"name": "Ada", **given, "consent_until": until}).json()
+    assert {name: made[name] for name in given} == given
+    assert made["consent_until"] == until
+    changed = server.call("PATCH", f"/v1/identities/{made['id']}", json={"consent_until": None}).json()
+    assert (changed["consent_basis"], changed["consent_until"]) == ("contract", None)
+
+
+@pytest.mark.parametrize(
+    "consent",
+    [
+        {"consent_basis": "by word of mouth"},
+        {"consent_until": "2999-01-01T00:00:00Z"},
+        {"consent_basis": "x", "consent_given_at": "2026-01-02T00:00:00Z", "consent_until": "2026-01-01T00:00:00Z"},
+        {"consent_basis": "x", "consent_until": "2999-01-01T00:00:00"},
+    ],
+)
+def test_a_consent_that_cannot_be_meant_is_refused(server: Any, consent: dict[str, str]) -> None:
+    assert server.post("/v1/identities", json={"name": "Ada", **consent}).status_code == 400
+    person = server.person("Eve")
+    assert server.call("PATCH", f"/v1/identities/{person}", json=consent).status_code == 400
+    assert server.get(f"/v1/identities/{person}").json()["consent_basis"] is None
