@@ -11,11 +11,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
 import pytest
 
+from faces.signing import headers, secret_of
+from rollcall.cli import cli
 from rollcall.up import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,3 +123,17 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 def test_every_json_of_a_page_can_be_read(page: Path) -> None:
     for body in re.findall(r"```json\n(.*?)```", page.read_text(), re.S):
         json.loads(body)
+
+
+def test_a_receiver_of_the_page_verifies_a_webhook() -> None:
+    (lines,) = re.findall(r"```python\n(.*?Webhook.*?)```", (ROOT / "docs" / "webhooks.md").read_text(), re.S)
+    body = b'{"name": "Ann"}'
+    told = {"secret": secret_of(bytes(32)), "body": body, "headers": headers("m", datetime.now(UTC), body, [bytes(32)])}
+    exec(lines, told)  # noqa: S102 - these lines are ours
+    assert told["told"] == {"name": "Ann"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_exists(page: Path) -> None:
+    named = re.findall(r"python -m rollcall (\w+)", page.read_text())
+    assert set(named) <= set(cli.commands)
