@@ -45,6 +45,8 @@ class Need(StrEnum):
     GALLERIES_WRITE = "galleries:write"
     WEBHOOKS_READ = "webhooks:read"
     WEBHOOKS_WRITE = "webhooks:write"
+    KEYS_READ = "keys:read"
+    KEYS_WRITE = "keys:write"
     SITES_READ = "sites:read"
     SITES_WRITE = "sites:write"
     AUDIT_READ = "audit:read"
@@ -57,6 +59,7 @@ EVENTS_READ, EVENTS_WRITE = Need.EVENTS_READ, Need.EVENTS_WRITE
 GALLERIES_READ, GALLERIES_WRITE = Need.GALLERIES_READ, Need.GALLERIES_WRITE
 WEBHOOKS_READ, WEBHOOKS_WRITE = Need.WEBHOOKS_READ, Need.WEBHOOKS_WRITE
 SITES_READ, SITES_WRITE = Need.SITES_READ, Need.SITES_WRITE
+KEYS_READ, KEYS_WRITE = Need.KEYS_READ, Need.KEYS_WRITE
 AUDIT_READ = Need.AUDIT_READ
 
 BY_NO_KEY = frozenset({ANYBODY, JOIN})
