@@ -191,7 +191,7 @@ def watching(folder: Path, place: Place, engine: Engine, cameras: int, witness: 
     folder.mkdir(parents=True)
     file = folder / "rollcall-edge.toml"
     settings = {"EDGE_CONFIG": str(file), "DATA_DIR": str(folder / "edge"), "CONTROL_PLANE_URL": place.url}
-    file.write_text(_cameras(1))
+    file.write_text(film_cameras(1))
     edge = Edge(Config.read(settings), engine)
     edge._viewers.append(witness)
     running = threading.Thread(target=edge.run)
@@ -199,7 +199,7 @@ def watching(folder: Path, place: Place, engine: Engine, cameras: int, witness: 
     try:
         for number in range(2, cameras + 1):
             time.sleep(FILM_S / cameras)
-            file.write_text(_cameras(number))
+            file.write_text(film_cameras(number))
             edge.change(Config.read(settings))
         yield edge._cameras.lenses
     finally:
@@ -207,7 +207,8 @@ def watching(folder: Path, place: Place, engine: Engine, cameras: int, witness: 
         running.join()
 
 
-def _cameras(count: int) -> str:
+def film_cameras(count: int) -> str:
+    """The edge's file: so many cameras that play the film again and again."""
     return "".join(f'[[camera]]\nname = "camera {n}"\nsource = "{FILM}"\nloop = "loop"\n' for n in range(1, count + 1))
 
 

@@ -23,7 +23,7 @@ from edge import VERSION, parts
 from edge import credential as credentials
 from edge.camera import Change, Notice
 from edge.cameras import Cameras, Lens
-from edge.config import USUAL_URL, CameraConfig, Config
+from edge.config import USUAL_URL, CameraConfig, Config, cores
 from edge.credential import MEMBERSHIP, Credential
 from edge.decide import Held, Thresholds
 from edge.frames import Frame, Sight
@@ -32,6 +32,7 @@ from edge.gate import Gate
 from edge.journal import line
 from edge.lease import DAY_S, Lease
 from edge.link import Link, link_url
+from edge.memory import bound_arenas
 from edge.orders import Orders
 from edge.parts import Part
 from edge.plane import ControlPlane, edge_id, headers
@@ -78,7 +79,7 @@ class Edge:
         if self._replica.model != engine.model:
             engine = _engine(config, self._replica.model)
         self._engines = {engine.model: engine}
-        self._cameras = Cameras(self, self._lens, config.cameras_at_once or _cores())
+        self._cameras = Cameras(self, self._lens, config.cameras_at_once or cores())
         self._cameras.change(config.cameras)
         first = config.cameras[0].name
         self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=first, elapsed=elapsed_s)
@@ -283,11 +284,6 @@ class Edge:
         return LinkStatus(cameras=[lens.status(now) for lens in self._cameras.lenses], spooled=len(self._spool))
 
 
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _changed(before: Config, now: Config) -> list[str]:
     """The settings that differ, by name."""
     return [field.name.upper() for field in fields(Config) if getattr(before, field.name) != getattr(now, field.name)]
@@ -328,6 +324,7 @@ def _camera_event(camera: str, kind: EventKind, at: datetime, reason: str) -> Ev
 def main() -> int:
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s edge: %(message)s")
     log.setLevel(logging.INFO)
+    bound_arenas()
 
     def read() -> Config:
         return Config.read(os.environ, Path(".env"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -195,6 +196,11 @@ class Config:
         values = read(SETTINGS, environ, {**_texts(file), **given})
         told = "VIDEO_SOURCE" in {**environ, **given}
         return cls(**values, cameras=_cameras(file, values, managed.load(values["data_dir"]), told=told))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _texts(file: ConfigFile) -> dict[str, str]:

@@ -89,6 +89,13 @@ class Supervisor:
         running = self._processes[name].running
         return running is None or running.poll() is not None
 
+    def pid(self, name: str) -> int:
+        """Of the process that runs under this name, or did last; raises StartFailed if none ever has."""
+        running = self._processes[name].running
+        if running is None:
+            raise StartFailed(f"the {name} was not started")
+        return running.pid
+
     def wait_ready(self, url: str) -> None:
         """Return when `url` answers 200; raises StartFailed if that takes too long."""
         deadline = self._clock() + READY_WITHIN_S

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +19,7 @@ from faces import engine as engines
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
+SYSTEM_PYTHON = "/usr/bin/python3"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -38,6 +41,17 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def engine() -> engines.Engine:
     return engines.load("sface")
+
+
+@pytest.fixture(scope="session")
+def gstreamer() -> str:
+    """The system's Python, which has GStreamer's RTSP server."""
+    asked = "import gi; gi.require_version('GstRtspServer', '1.0')"
+    with suppress(OSError):
+        if subprocess.run([SYSTEM_PYTHON, "-c", asked], capture_output=True, check=False).returncode == 0:
+            return SYSTEM_PYTHON
+    absent("GStreamer's RTSP server (apt: gir1.2-gst-rtsp-server-1.0 python3-gi)")
+    return ""
 
 
 @pytest.fixture(scope="session")

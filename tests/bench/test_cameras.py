@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.cameras import CAMERAS, FILM, Still, Witness, _cameras, measure, scene
+from bench.cameras import CAMERAS, FILM, Still, Witness, film_cameras, measure, scene
 from edge.config import Config
 from edge.frames import Frame, Sight, Stillness
 from faces.engine import Engine
@@ -34,7 +34,7 @@ def test_the_idle_camera_decodes_the_film_and_shows_the_scene() -> None:
 
 
 def test_every_camera_plays_the_film(tmp_path: Path, data: Path) -> None:
-    (tmp_path / "edge.toml").write_text(_cameras(CAMERAS))
+    (tmp_path / "edge.toml").write_text(film_cameras(CAMERAS))
     cameras = Config.read({"EDGE_CONFIG": str(tmp_path / "edge.toml")}).cameras
     assert {camera.source for camera in cameras} == {str(FILM)}
     assert len({camera.name for camera in cameras}) == CAMERAS

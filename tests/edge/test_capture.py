@@ -22,10 +22,9 @@ import pytest
 from edge.camera import Camera, Change, Notice
 from edge.frames import Frame
 from faces.face import Picture
-from tests.conftest import absent
+from tests.conftest import SYSTEM_PYTHON
 
 SERVER = Path(__file__).with_name("rtsp_server.py")
-SYSTEM_PYTHON = "/usr/bin/python3"
 PASSWORD = "s3cret:@/word"
 QUOTED = "s3cret%3A%40%2Fword"
 
@@ -34,15 +33,6 @@ RECOVERS_S = 5.0
 
 FRESH_S = 1.0
 """A frame is not older: drawing, coding and decoding take a tenth of it, the rest is for machines with much to do."""
-
-
-@pytest.fixture(scope="session")
-def _gstreamer() -> None:
-    asked = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    with suppress(OSError):
-        if subprocess.run([SYSTEM_PYTHON, "-c", asked], capture_output=True, check=False).returncode == 0:
-            return
-    absent("GStreamer's RTSP server (apt: gir1.2-gst-rtsp-server-1.0 python3-gi)")
 
 
 def drawn_at(picture: Picture) -> float | None:
@@ -196,7 +186,7 @@ class Scene(NamedTuple):
 
 
 @pytest.fixture
-def scene(_gstreamer: None) -> Iterator[Scene]:
+def scene(gstreamer: str) -> Iterator[Scene]:
     server = Server()
     line = Line(server.port)
     watcher = Watcher(Camera("door", line.url))
