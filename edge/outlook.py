@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -33,22 +34,40 @@ class View(StrEnum):
     FROZEN = "frozen"
 
 
+Coarse: TypeAlias = npt.NDArray[np.int16]
+
+
+def coarse(picture: Picture) -> Coarse:
+    """Of a picture what its view is judged by: every eighth pixel's green."""
+    return picture[::8, ::8, 1].astype(np.int16)
+
+
+def is_dark(now: Coarse) -> bool:
+    """Whether there is nothing to see in it."""
+    return bool((now > DARK).mean() < LIT_SHARE)
+
+
+def differ(now: Coarse, before: Coarse) -> bool:
+    """Whether anything has moved between the two."""
+    return now.shape != before.shape or bool(np.abs(now - before).max(initial=0) > NOISE)
+
+
 class Outlook:
     """One camera's view, by the frames that are shown to it."""
 
     def __init__(self) -> None:
         self.view = View.CLEAR
-        self._still: npt.NDArray[np.int16] | None = None
+        self._still: Coarse | None = None
         self._still_since = 0.0
         self._lit_at: float | None = None
 
     def changed(self, picture: Picture, moment: float) -> bool:
         """Take the picture of this moment, in seconds; tells whether the view is another with it."""
-        coarse = picture[::8, ::8, 1].astype(np.int16)
-        if self._lit_at is None or (coarse > DARK).mean() >= LIT_SHARE:
+        now = coarse(picture)
+        if self._lit_at is None or not is_dark(now):
             self._lit_at = moment
-        if self._still is None or self._still.shape != coarse.shape or np.abs(coarse - self._still).max() > NOISE:
-            self._still, self._still_since = coarse, moment
+        if self._still is None or differ(now, self._still):
+            self._still, self._still_since = now, moment
         before, self.view = self.view, self._judged(moment, self._lit_at)
         return self.view is not before
 

@@ -238,6 +238,24 @@ def migrate(data: Path) -> None:
     run(data, console)
 
 
+@cli.command()
+@click.argument("role", type=click.Choice(["edge"]), default="edge")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def doctor(role: str, as_json: bool) -> None:
+    """Say what this machine can carry and what is wrong with it, by the settings that the ROLE reads.
+
+    Ends with 0 if all is well, 1 if something will not work, 2 if something could be better.
+    """
+    from rollcall.doctor import run
+
+    report = run.examine(role, Console(stderr=True))
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
+    else:
+        run.show(report, console)
+    sys.exit(report.exit_code)
+
+
 @cli.group()
 def edge() -> None:
     """Edges: how they join, and how they fare."""
