@@ -38,12 +38,21 @@ def test_names_are_never_made_into_html() -> None:
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", path.read_text()), path
 
 
+def test_every_symbol_and_style_that_is_named_is_there() -> None:
+    symbols = set(re.findall(r'symbol id="([\w-]+)"', (DASHBOARD / "icons.svg").read_text()))
+    for path in DASHBOARD.rglob("*.js"):
+        named = re.findall(r'(?:\bicon\(|\bsymbol: |\bicon: )"([\w-]+)"', path.read_text())
+        assert set(named) <= symbols, path
+    for name in re.findall(r'@import "([^"]+)"', (DASHBOARD / "style.css").read_text()):
+        assert (DASHBOARD / name).is_file(), name
+
+
 def test_every_kind_of_event_has_its_words() -> None:
-    words = set(re.findall(r'^  (\w+): \["', (DASHBOARD / "events.js").read_text(), re.MULTILINE))
+    words = set(re.findall(r'^  (\w+): \["', (DASHBOARD / "eventwords.js").read_text(), re.MULTILINE))
     assert {*EventKind, Status.PASS, Status.REJECT} - {EventKind.DECISION} <= words
 
 
-@pytest.mark.parametrize("path", ["/", "/dashboard/page.js", "/faces", "/nowhere", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/", "/dashboard/shell.js", "/faces", "/nowhere", "/openapi.json"])
 def test_every_answer_is_protected(server: Any, path: str) -> None:
     headers = server.http.get(server.url + path, timeout=10).headers
     assert {name: headers[name] for name in HEADERS} == dict(HEADERS)

@@ -1,4 +1,4 @@
-"""The first page in a real browser."""
+"""The dashboard in a real browser, on a real control plane with edges made by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from control_plane.store import keys
+from control_plane.store import alarms, keys
+from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
 from faces import wire
@@ -53,8 +54,8 @@ def lone(running: Any, fresh: Any, tmp_path: Path) -> Iterator[Any]:
         yield server
 
 
-def opened(page: Page, server: Any) -> None:
-    page.goto(server.url)
+def opened(page: Page, server: Any, place: str = "events") -> None:
+    page.goto(f"{server.url}/#/{place}")
     expect(page.locator("#connection")).to_have_text("Connected")
 
 
@@ -72,7 +73,7 @@ def test_it_works_with_a_key_as_the_browsers_password(browser: Browser, lone: An
 
 
 def names(page: Page) -> list[str]:
-    return page.locator("#events .who").all_text_contents()
+    return page.locator(".event .who").all_text_contents()
 
 
 def photo(data: Path) -> bytes:
@@ -85,40 +86,90 @@ def test_events_are_shown_as_they_come_newest_on_top_and_names_are_text(
     edge = lone.edge()
     edge.send(event(name="Before"))
     opened(page, lone)
-    expect(page.locator("#events .who")).to_have_text(["Before"])
+    expect(page.locator(".event .who")).to_have_text(["Before"])
     edge.send(
         event(name=SCRIPT),
         event(name=None, identity_id=None, status=Status.REJECT, thumbnail=photo(data)[:60_000]),
         event(kind=EventKind.CAMERA_LOST, status=None, name=None, identity_id=None, camera="yard", thumbnail=None),
     )
-    expect(page.locator("#events .who")).to_have_text(["yard", "Somebody unknown", SCRIPT, "Before"])
-    assert page.locator("#events .pill").all_text_contents() == ["Camera lost", "Rejected", "Passed", "Passed"]
-    assert "distance 0.25" in page.locator("#events .where").nth(2).inner_text()
-    assert page.title() == "Rollcall"
+    expect(page.locator(".event .who")).to_have_text(["yard", "Somebody unknown", SCRIPT, "Before"])
+    assert page.locator(".event .pill").all_text_contents() == ["Camera lost", "Rejected", "Passed", "Passed"]
+    assert "distance 0.25" in page.locator(".event .where").nth(2).inner_text()
+    assert page.title() == "Events · Rollcall"
 
 
 def test_an_event_has_its_thumbnail(lone: Any, page: Page, event: Any, data: Path) -> None:
     small = (data / "strangers" / "Eric_Idle_0001.jpg").read_bytes()
     lone.edge().send(event(thumbnail=small))
     opened(page, lone)
-    page.wait_for_function("document.querySelector('#events img')?.naturalWidth > 10")
+    page.wait_for_function("() => document.querySelector('.event img')?.naturalWidth > 10")
 
 
-def test_older_events_are_shown_on_request(lone: Any, page: Page, event: Any) -> None:
-    lone.edge().send(*(event(name=f"N{n:02}", thumbnail=None) for n in range(50)))
+def test_one_scrolls_back_to_the_first_event_and_up_again_though_few_rows_are_kept(
+    lone: Any, page: Page, event: Any
+) -> None:
+    edge = lone.edge()
+    for start in range(0, 600, 200):
+        edge.send(*(event(name=f"N{n:03}", thumbnail=None) for n in range(start, start + 200)))
     opened(page, lone)
-    expect(page.locator("#events li")).to_have_count(40)
-    page.click("#older")
-    expect(page.locator("#events li")).to_have_count(50)
-    assert names(page) == [f"N{n:02}" for n in reversed(range(50))]
-    expect(page.locator("#older")).to_be_hidden()
+    expect(page.locator(".event .who").first).to_have_text("N599")
+    first = page.locator(".event .who", has_text="N000")
+    page.wait_for_function(SCROLLED_DOWN)
+    expect(first).to_have_count(1)
+    assert page.locator(".event").count() == 400
+    assert names(page) == [f"N{n:03}" for n in reversed(range(400))]
+    edge.send(event(name="Newest", thumbnail=None))
+    page.evaluate("window.scrollTo(0, 0)")
+    page.wait_for_function(SCROLLED_UP)
+    expect(page.locator(".event .who").first).to_have_text("Newest")
+    assert names(page) == ["Newest", *(f"N{n:03}" for n in reversed(range(201, 600)))]
 
 
-def test_the_live_picture_is_drawn_with_boxes_over_it(lone: Any, page: Page, data: Path, wait_for: Any) -> None:
+SCROLLED_DOWN = """() => {
+  window.scrollTo(0, document.documentElement.scrollHeight);
+  return [...document.querySelectorAll(".event .who")].at(-1).textContent === "N000";
+}"""
+SCROLLED_UP = """() => {
+  window.scrollTo(0, 0);
+  return document.querySelector(".event .who").textContent === "Newest";
+}"""
+
+
+def test_filters_stay_in_the_address_and_hold_for_what_comes(lone: Any, page: Page, event: Any) -> None:
+    edge = lone.edge(cameras=("door", "yard"))
+    edge.send(event(name="At the door"), event(name="In the yard", camera="yard"))
+    opened(page, lone)
+    page.get_by_role("combobox", name="Camera").select_option(label="yard · default")
+    expect(page.locator(".event .who")).to_have_text(["In the yard"])
+    page.reload()
+    expect(page.locator(".event .who")).to_have_text(["In the yard"])
+    edge.send(event(name="Door again"), event(name="Yard again", camera="yard"))
+    expect(page.locator(".event .who")).to_have_text(["Yard again", "In the yard"])
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator(".event")).to_have_count(4)
+
+
+def test_an_alarm_stands_out_and_is_acknowledged(lone: Any, page: Page) -> None:
+    with lone.database.write() as connection:
+        alarms.sound(connection, AlarmKind.DENIED_PERSON, "x", SCRIPT, utcnow())
+    opened(page, lone)
+    expect(page.locator(".alarm .where")).to_contain_text(SCRIPT)
+    expect(page.locator("#nav .count")).to_contain_text("1")
+    page.get_by_role("button", name="Acknowledge").click()
+    expect(page.locator(".alarm")).to_have_count(0)
+    expect(page.locator("#nav .count")).to_have_count(0)
+
+
+def test_the_live_picture_is_drawn_with_boxes_over_it_while_its_tile_is_open(
+    lone: Any, page: Page, data: Path, wait_for: Any
+) -> None:
     edge = lone.edge(cameras=("door", "yard"))
     with edge.link() as link:
-        opened(page, lone)
-        assert page.locator("#camera option").all_text_contents() == ["door", "yard"]
+        opened(page, lone, "live")
+        expect(page.locator(".tile h2")).to_have_text(["door", "yard"])
+        expect(page.locator(".stage")).to_have_count(0)
+        page.get_by_role("button", name="door").click()
+        expect(page.locator(".notice")).to_have_text("Waiting for a picture.")
         header = FrameHeader(
             camera="door",
             captured_at=datetime.now(UTC),
@@ -129,15 +180,13 @@ def test_the_live_picture_is_drawn_with_boxes_over_it(lone: Any, page: Page, dat
 
         def drawn() -> bool:
             link.send(wire.pack_frame(header, photo(data)))
-            return page.locator("#notice").is_hidden()
+            return page.locator(".notice").is_hidden()
 
         wait_for(drawn)
-        assert page.evaluate("picture.width") > 100
-        assert page.evaluate(COLOURED, "#picture") > 1000
-        assert page.evaluate(COLOURED, "#overlay") > 100
-        page.select_option("#camera", "yard")
-        expect(page.locator("#notice")).to_have_text("Waiting for a picture.")
-        assert page.evaluate(COLOURED, "#picture") == 0
+        assert page.evaluate(COLOURED, ".picture") > 1000
+        assert page.evaluate(COLOURED, ".overlay") > 100
+        page.get_by_role("button", name="door").click()
+        expect(page.locator(".stage")).to_have_count(0)
 
 
 COLOURED = """(id) => {
@@ -154,18 +203,17 @@ def test_a_person_is_added_by_a_photo_and_a_refusal_is_told_in_words(
 ) -> None:
     (tmp_path / "good.jpg").write_bytes(b"\xff\xd8\xffface")
     (tmp_path / "bad.jpg").write_bytes(b"refuse:several_faces")
-    opened(page, server)
-    page.fill("#add input[name=name]", SCRIPT)
-    page.set_input_files("#add input[name=image]", tmp_path / "bad.jpg")
-    page.click("#add button")
-    expect(page.locator("#add-outcome")).to_have_text("This will not do. Another.")
-    page.set_input_files("#add input[name=image]", tmp_path / "good.jpg")
-    page.click("#add button")
-    expect(page.locator("#add-outcome")).to_contain_text("registered successfully")
-    expect(page.locator("#people .who")).to_have_text([SCRIPT])
-    page.fill("#search", "nobody")
-    expect(page.locator("#people li")).to_have_count(0)
-    assert page.title() == "Rollcall"
+    opened(page, server, "people")
+    page.get_by_label("Name", exact=True).fill(SCRIPT)
+    page.get_by_label("Photo").set_input_files(tmp_path / "bad.jpg")
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator(".outcome")).to_have_text("This will not do. Another.")
+    page.get_by_label("Photo").set_input_files(tmp_path / "good.jpg")
+    page.get_by_role("button", name="Add").click()
+    expect(page.locator(".outcome")).to_contain_text("registered successfully")
+    expect(page.locator(".person .who")).to_have_text([SCRIPT])
+    page.get_by_label("Search").fill("nobody")
+    expect(page.locator(".person")).to_have_count(0)
 
 
 def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothing_twice(
@@ -175,26 +223,26 @@ def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothin
         port = str(server.port)
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3)))
         opened(page, server)
-        expect(page.locator("#events li")).to_have_count(3)
+        expect(page.locator(".event")).to_have_count(3)
     expect(page.locator("#connection")).to_have_text("Reconnecting")
     with running(Database(f"sqlite:///{tmp_path / 'rollcall.db'}"), tmp_path, PORT=port) as server:
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3, 6)))
         expect(page.locator("#connection")).to_have_text("Connected")
-        expect(page.locator("#events li")).to_have_count(6)
+        expect(page.locator(".event")).to_have_count(6)
         server.edge("e1").send(event(name="N6", thumbnail=None))
-        expect(page.locator("#events li")).to_have_count(7)
+        expect(page.locator(".event")).to_have_count(7)
         assert names(page) == [f"N{n}" for n in reversed(range(7))]
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (320, 600)])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("place", ["live", "events", "people"])
 def test_it_fits_a_phone_and_a_laptop(
-    lone: Any, browser: Browser, event: Any, width: int, height: int, scheme: Any
+    lone: Any, browser: Browser, event: Any, width: int, height: int, place: str
 ) -> None:
-    lone.edge().send(event(name="x" * 200), event(camera="c" * 200))
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    page = context.new_page()
-    opened(page, lone)
-    expect(page.locator("#events li")).to_have_count(2)
+    lone.edge(cameras=("c" * 200,)).send(event(name="x" * 200), event(camera="c" * 200))
+    lone.person("y" * 200)
+    page = browser.new_page(viewport={"width": width, "height": height})
+    opened(page, lone, place)
+    page.locator(".event, .person").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    context.close()
+    page.close()

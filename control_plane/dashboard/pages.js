@@ -1,0 +1,36 @@
+// The pages there are, in the order of the navigation.
+//
+// To add a page: a line here (`name` is its address and its file, `icon` a symbol of icons.svg, `needs` the roles that
+// see it; none: all), `pages/NAME.js`, and its style in `pages/NAME.css`, named in style.css. The module exports
+//
+//   export default function (root, page) { ...; return () => { what is to be undone when it is left }; }
+//
+// It may be async, and what it raises is shown in its place with a button to try again. It puts its elements into
+// `root`, beginning with `pageHead(title)` of parts.js, and gets as `page`:
+//
+//   rest, query   what its address says behind its name (router.js)
+//   signal        an AbortSignal of its time: for `ask`, and `addEventListener(..., { signal })` beyond `root`
+//   stream        the one WebSocket (stream.js): events, cameras, frames, messages of other types
+//   alarms        the open alarms (alarms.js)
+//   session       who is signed in: `{ name, role, sites, ... }` (session.js)
+//   may           whether the one who is signed in may: `page.may("people:write")`
+//
+// For the rest: dom.js (elements), api.js (calls), parts.js (what pages are made of), forms.js, lists.js, dialogs.js,
+// toasts.js, moments.js (times in words).
+
+export const PAGES = [
+  { name: "live", label: "Live", icon: "live" },
+  { name: "events", label: "Events", icon: "events" },
+  { name: "people", label: "People", icon: "people" },
+];
+
+const READS = ["people:read", "imports:read", "events:read", "galleries:read", "sites:read"];
+const OPERATES = [...READS, "people:write", "imports:write", "events:write"];
+const SCOPES = {
+  viewer: READS,
+  operator: OPERATES,
+  integrator: [...READS, "people:write", "imports:write", "webhooks:read", "webhooks:write"],
+};
+
+/** Whether a role may do this; the API has the last word. An administrator may everything. */
+export const may = (role, need) => role === "admin" || (SCOPES[role] ?? []).includes(need);
