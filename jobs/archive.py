@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from faces.consent import NONE, Consent
 from faces.errors import Reason, Refused
+from faces.texts import acts, harmless
 from jobs import directory, manifest
 from jobs.directory import Limits, Place
 from jobs.manifest import Line
@@ -83,7 +84,7 @@ def unsafe(path: str) -> str:
     parts = path.removesuffix("/").split("/")
     if len(path.encode(errors="replace")) > LONGEST_PATH:
         return "its name is too long"
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in path):
+    if acts(path):
         return "its name holds control characters"
     if "\\" in path or re.match(r"[A-Za-z]:", path) or path.startswith("/"):
         return "its name is a path of one particular machine"
@@ -176,14 +177,14 @@ def _checked(name: str) -> str:
     name = unicodedata.normalize("NFC", name).strip()
     if not name or len(name) > LONGEST_NAME:
         raise _bad_name(f"it gives no name of 1 to {LONGEST_NAME} characters")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in name):
+    if acts(name):
         raise _bad_name("it gives a name that holds control characters")
     return name
 
 
 def _shown(path: str) -> str:
     """A path as it can be shown anywhere: cut, and without characters that would do something."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") else c for c in path[:SHOWN])
+    return harmless(path[:SHOWN])
 
 
 def _bad_name(why: str) -> Refused:

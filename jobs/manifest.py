@@ -11,11 +11,13 @@ from datetime import UTC, datetime, time
 
 from faces.consent import NONE, Consent
 from faces.errors import Invalid, Reason, Refused
+from faces.texts import acts
 
 NAME = "manifest.csv"
 MAX_BYTES = 16 << 20
 MAX_COLUMNS = 40
 MAX_FIELD_CHARS = 4096
+LONGEST_ID = 200
 MOMENTS = ("valid_until", "consent_given_at", "consent_until")
 KNOWN = ("file", "name", "external_id", "gallery", "consent_basis", *MOMENTS)
 
@@ -62,6 +64,8 @@ def _add(lines: dict[str, Line], cells: dict[str, str], galleries: Mapping[str, 
 def _line(cells: dict[str, str], galleries: Mapping[str, str]) -> Line:
     if any(len(cell) > MAX_FIELD_CHARS or "\0" in cell for cell in cells.values()):
         return Line(fault="the manifest's line is no text that is kept")
+    if len(external_id := cells.get("external_id", "")) > LONGEST_ID or acts(external_id):
+        return Line(fault=f"external_id in the manifest is longer than {LONGEST_ID} characters, or no text")
     gallery = cells.get("gallery", "")
     if gallery and gallery not in galleries:
         return Line(fault=f"the manifest names a gallery that is not there: {gallery[:64]!r}")
@@ -79,7 +83,7 @@ def _line(cells: dict[str, str], galleries: Mapping[str, str]) -> Line:
         return Line(fault=f"in the manifest {error.message}")
     return Line(
         name=cells.get("name", ""),
-        external_id=cells.get("external_id") or None,
+        external_id=external_id or None,
         gallery_id=galleries.get(gallery),
         valid_until=moments["valid_until"],
         attributes={k: v for k, v in cells.items() if k and k not in KNOWN and v},

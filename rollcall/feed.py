@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from faces.texts import harmless
 from faces.wire import WATCH_PROTOCOL
 
 PROTOCOL = Subprotocol(WATCH_PROTOCOL)
@@ -46,15 +47,14 @@ STYLES = {"PASS": "bold green", "REJECT": "bold red"}
 
 
 def line(event: dict[str, Any]) -> Text:
-    """One event for a person: time, verdict, name, distance, camera. Control characters in a name do nothing."""
+    """One event for a person: time, verdict, name, distance, camera. No character of a name does anything."""
     text = Text()
     moment = datetime.fromisoformat(event["captured_at"]).astimezone()
     text.append(f"{moment:%H:%M:%S}  ", style="dim")
     status = event.get("status") or event["kind"]
     text.append(f"{status:<12}", style=STYLES.get(status, "yellow"))
-    name = "".join(c for c in event.get("name") or "somebody unknown" if c.isprintable())
-    text.append(f"{name:<24} ")
+    text.append(f"{harmless(event.get('name') or 'somebody unknown'):<24} ")
     if event.get("distance") is not None:
         text.append(f"distance {event['distance']:.3f}  ")
-    text.append(f"camera {event['camera']}", style="dim")
+    text.append(f"camera {harmless(event['camera'])}", style="dim")
     return text

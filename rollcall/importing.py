@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from faces.errors import RollcallError
+from faces.texts import harmless
 from rollcall.access import credentials
 
 ACTIVE = ("pending", "running")
@@ -94,15 +95,11 @@ def _show_refusals(url: str, found: dict[str, Any], console: Console) -> None:
     table = Table("file", "reason", "why")
     for item in answer.json()["items"]:
         # As text: what stands in an archive is never markup, nor anything a terminal obeys.
-        table.add_row(*(Text(_plain(item[column])) for column in ("entry", "reason", "message")))
+        table.add_row(*(Text(harmless(item[column] or "")) for column in ("entry", "reason", "message")))
     console.print(table)
     if found["refused"] > SHOWN:
         console.print(f"{found['refused'] - SHOWN} more.")
     console.print(f"All of them: {url}/v1/imports/{found['id']}/refusals.csv", soft_wrap=True)
-
-
-def _plain(text: str | None) -> str:
-    return "".join(c if c.isprintable() else "\ufffd" for c in text or "")
 
 
 def _failed(error: dict[str, Any]) -> ImportFailed:

@@ -38,6 +38,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 # The order within faces: a file imports only from those before it.
 FACES = (
     "errors",
+    "texts",
     "settings",
     "consent",
     "addresses",

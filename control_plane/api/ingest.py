@@ -17,6 +17,7 @@ from control_plane.problems import TooLarge
 from control_plane.store.events import Arrival, body_hash
 from faces.errors import Invalid
 from faces.events import Event, EventKind, Status
+from faces.texts import acts
 from faces.wire import MSGPACK, EventBatch, Verdict, decode
 
 MOST_EVENTS = 10_000
@@ -124,7 +125,7 @@ def _checked(event: Event) -> Event:
         raise Invalid("camera is empty")
     for field, longest in _TEXTS.items():
         text = getattr(event, field)
-        if text is not None and (len(text) > longest or not plain(text)):
+        if text is not None and (len(text) > longest or acts(text)):
             raise Invalid(f"{field} is too long, or holds characters that are no text")
     for field in ("distance", "runner_up_distance", "threshold"):
         if not math.isfinite(getattr(event, field) or 0):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 import zoneinfo
 from functools import cache
 from typing import Annotated, Any
@@ -10,29 +9,32 @@ from typing import Annotated, Any
 import msgspec
 
 from faces.errors import Invalid
+from faces.texts import ACTING, acts
 
 LONGEST_NAME = 200
 MOST_ATTRIBUTES_BYTES = 16_384
+DEEPEST_ATTRIBUTES = 32
+"""Every reader of JSON has a depth at which it gives up; this one all of them can do."""
 
-_SEEN = r"[^\s\x00-\x1f\x7f-\x9f]"
+_SEEN = rf"[^\s{ACTING}]"
 NAMELIKE: dict[str, Any] = {
     "minLength": 1,
     "maxLength": LONGEST_NAME,
-    "pattern": rf"^\s*{_SEEN}([^\x00-\x1f\x7f-\x9f]*{_SEEN})?\s*$",
+    "pattern": rf"^\s*{_SEEN}([^{ACTING}]*{_SEEN})?\s*$",
 }
 Name = Annotated[str, msgspec.Meta(extra_json_schema=NAMELIKE)]
 """What `name` takes, for the document: it is `name` that checks it, and says in plain words what is wrong."""
 
 
 def name(text: str, field: str = "name") -> str:
-    """A name as it is kept: stripped, 1 to 200 characters, none of them a control character; raises Invalid."""
+    """A name as it is kept: stripped, 1 to 200 characters, none of which acts; raises Invalid."""
     if len(text) > LONGEST_NAME:
         raise Invalid(f"{field} is longer than {LONGEST_NAME} characters")
     text = text.strip()
     if not text:
         raise Invalid(f"{field} is empty")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        raise Invalid(f"{field} holds control characters")
+    if acts(text):
+        raise Invalid(f"{field} holds control characters, or such as turn the direction of writing")
     return text
 
 
@@ -54,6 +56,22 @@ def attributes(value: dict[str, Any]) -> dict[str, Any]:
         size = len(msgspec.msgpack.encode(value))
     except (OverflowError, RecursionError) as error:
         raise Invalid("attributes hold a number that is too large, or are nested too deeply") from error
+    if _depth(value) > DEEPEST_ATTRIBUTES:
+        raise Invalid(f"attributes are nested deeper than {DEEPEST_ATTRIBUTES}")
     if size > MOST_ATTRIBUTES_BYTES:
         raise Invalid(f"attributes are larger than {MOST_ATTRIBUTES_BYTES} bytes")
     return value
+
+
+def _depth(value: object) -> int:
+    """How many objects and lists are around the innermost value."""
+    depth, layer = 0, [value]
+    while layer := [inner for outer in layer for inner in _inside(outer)]:
+        depth += 1
+    return depth
+
+
+def _inside(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

@@ -83,8 +83,9 @@ class Product:
             if found["state"] == "done":
                 headers = {"Prefer": "wait=20"}
                 requests.post(f"{self.place.url}/v1/imports/{found['id']}/undo", headers=headers, timeout=40)
-        for name in requests.get(f"{self.place.url}/faces", timeout=10).json():
-            requests.post(f"{self.place.url}/unregister", data={"name": name}, timeout=10)
+        people = f"{self.place.url}/v1/identities"
+        for found in requests.get(people, params={"limit": 500}, timeout=10).json()["items"]:
+            requests.delete(f"{people}/{found['id']}", timeout=10)
 
     def files(self) -> list[Path]:
         """All files under the data folder that are no database and no log."""

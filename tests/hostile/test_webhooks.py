@@ -131,7 +131,7 @@ def connected_to(account: str) -> list[str]:
 
 
 @pytest.mark.timeout(180)
-def test_40_no_connection_to_a_forbidden_address(sqlite: Database, tmp_path: Path, liar: Liar) -> None:
+def test_hostile_40_no_connection_to_a_forbidden_address(sqlite: Database, tmp_path: Path, liar: Liar) -> None:
     trap = Listener()
     moved = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{trap.port}/\r\nContent-Length: 0\r\n\r\n".encode()
     redirecting = Listener(moved)

@@ -346,7 +346,9 @@ def test_an_archive_without_photos_is_done_at_once(office: Any) -> None:
     assert office.files() == set()
 
 
-def test_a_person_erased_during_their_import_does_not_come_back(office: Any, portraits: dict[str, bytes]) -> None:
+def test_hostile_29_a_person_erased_during_their_import_does_not_come_back(
+    office: Any, portraits: dict[str, bytes]
+) -> None:
     row = office.hand_in({"a/1.jpg": portraits["obama"], "a/2.jpg": portraits["obama2"], "b.jpg": portraits["biden"]})
     office.planning.run(row)
     monkey = pytest.MonkeyPatch()

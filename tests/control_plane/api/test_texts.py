@@ -30,6 +30,15 @@ def test_attributes_are_anything_else() -> None:
     assert texts.attributes(value) == value
 
 
+def test_attributes_are_nested_so_deep_and_no_deeper() -> None:
+    value: dict[str, object] = {"innermost": 1}
+    for _ in range(31):
+        value = {"a": value}
+    assert texts.attributes(value) == value
+    with pytest.raises(Invalid, match="deeper"):
+        texts.attributes({"a": value})
+
+
 @pytest.mark.parametrize("written", ["", "Mars/Olympus", "../../etc/passwd", "Europe", "/etc/UTC", "x\0"])
 def test_a_time_zone_that_does_not_exist_is_refused(written: str) -> None:
     assert texts.time_zone("Europe/Berlin") == "Europe/Berlin"
