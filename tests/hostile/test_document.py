@@ -21,6 +21,7 @@ from faces import wire
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
 
+ROOT = Path(__file__).parents[2]
 EDGE = {wire.EDGE_HEADER: "edge-1", wire.WIRE_HEADER: str(wire.WIRE)}
 SETTINGS = """
 headers = {{ Authorization = "Bearer {admin}" }}
@@ -122,7 +123,8 @@ def test_the_product_does_what_its_document_says_and_nothing_else(
     document = f"{place.url}/openapi.json"
     run = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", f"--config-file={found}", "run", document, *how.split()],
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.hostile.document_hooks"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.hostile.document_hooks"},
+        cwd=tmp_path,
         capture_output=True,
         text=True,
     )
