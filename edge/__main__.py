@@ -325,6 +325,9 @@ def main() -> int:
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s edge: %(message)s")
     log.setLevel(logging.INFO)
     bound_arenas()
+    # They would say with which key this edge calls, and where.
+    for name in ("websockets", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
     def read() -> Config:
         return Config.read(os.environ, Path(".env"))

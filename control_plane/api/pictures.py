@@ -13,5 +13,9 @@ PICTURE = Media(PICTURES)
 
 def picture(data: bytes) -> Response:
     """Answer a picture under the type that its first bytes say, whatever its sender called it."""
-    kind = next((kind for start, kind in KINDS.items() if data.startswith(start)), "application/octet-stream")
-    return Response(data, media_type=kind)
+    return Response(data, media_type=kind_of(data))
+
+
+def kind_of(data: bytes) -> str:
+    """A picture's media type, as its first bytes say."""
+    return next((kind for start, kind in KINDS.items() if data.startswith(start)), "application/octet-stream")

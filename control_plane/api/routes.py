@@ -13,6 +13,7 @@ from control_plane.api import (
     edges,
     enrollments,
     events,
+    exports,
     galleries,
     health,
     identifications,
@@ -32,6 +33,7 @@ from control_plane.api.route import Route
 ROUTES: tuple[Route[Any, Any], ...] = (
     *legacy.ROUTES,
     *identities.ROUTES,
+    *exports.ROUTES,
     *corrections.ROUTES,
     *merges.ROUTES,
     *identifications.ROUTES,

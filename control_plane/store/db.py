@@ -76,8 +76,9 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 20, statement_timeout_s: int = 60) -> None:
         self.url = _checked(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        # What is stored is in no error's words: an error's words are logged.
         if self.is_sqlite:
-            self.engine = sa.create_engine(self.url, pool_size=0)
+            self.engine = sa.create_engine(self.url, pool_size=0, hide_parameters=True)
         else:
             self.engine = sa.create_engine(
                 self.url,
@@ -85,6 +86,7 @@ class Database:
                 max_overflow=0,
                 pool_timeout=POOL_S,
                 pool_pre_ping=True,
+                hide_parameters=True,
                 connect_args=_postgres(statement_timeout_s),
             )
         if self.is_sqlite:
