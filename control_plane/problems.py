@@ -90,6 +90,7 @@ TABLE = MappingProxyType(
         "error": Row(500, 1011, "Something went wrong here"),
         "bad_setting": Row(500, 1011, "Set up wrongly"),
         "bad_model_file": Row(500, 1011, "Set up wrongly"),
+        "unreadable": Row(500, 1011, "What is stored cannot be opened"),
         "database_unavailable": Row(503, 1013, "The database does not answer"),
     }
 )

@@ -49,6 +49,8 @@ FACES = (
     "quality",
     "events",
     "signing",
+    "sealing",
+    "masterkey",
     "wire",
     "replica",
 )
@@ -57,6 +59,7 @@ FACES = (
 HOMES: dict[str, tuple[str, ...]] = {
     "alembic": ("control_plane.store.schema", "migrations"),
     "click": ("rollcall",),
+    "cryptography": ("faces.sealing",),
     "cv2": ("faces.engine", "edge.camera", "rollcall.film"),
     "dlib": ("faces.engine",),
     "dramatiq": ("control_plane.dispatch", "jobs"),
