@@ -13,9 +13,10 @@ from starlette.types import ASGIApp
 
 from control_plane.app import create_app
 from control_plane.config import Config
-from control_plane.store import keys, schema
+from control_plane.store import keys, schema, seals
 from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.keys import Role
+from control_plane.store.vault import open_vault
 from faces.errors import RollcallError, SettingError
 
 log = logging.getLogger("control_plane")
@@ -37,10 +38,15 @@ def main() -> int:
         logging.getLogger(name).setLevel(level)
     try:
         config = Config.read(os.environ)
+        vault = open_vault(config.vault_url, config.master_key, sealing=config.encrypt)
         database = Database(
-            config.database_url, pool_size=config.database_pool, statement_timeout_s=config.database_timeout_s
+            config.database_url,
+            pool_size=config.database_pool,
+            statement_timeout_s=config.database_timeout_s,
+            vault=vault,
         )
         schema.prepare(database, utcnow())
+        seals.bind(database)
         check_keys(database, config)
         sockets = listen(config)
     except Unavailable as error:
@@ -49,6 +55,8 @@ def main() -> int:
     except RollcallError as error:
         log.error("%s. %s", error.message, error.remedy)
         return BAD_SETTING
+    if not config.encrypt:
+        log.warning(seals.OFF)
     server = make_server(create_app(config, database))
     log.info("listening on %s", ", ".join(f"http://{_address(s)}" for s in sockets))
     with contextlib.suppress(KeyboardInterrupt):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
 from control_plane.store.settings import DATABASE
+from faces import masterkey
 from faces.addresses import Allowed, allowed
+from faces.masterkey import Source
+from faces.sealing import Secret
 from faces.settings import Setting, read, read_dotenv, text, whole
 
 MIB = 1 << 20
@@ -43,6 +46,8 @@ SETTINGS = (
     Setting("ORIGINS", "", "origins (`https://host`, by comma) whose pages may call, beside our own", _origins),
     *DATABASE,
     Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
+    *masterkey.SETTINGS,
+    Setting("VAULT_URL", "", "database of the keys that the master key wraps; empty: SQLite in DATA_DIR", text),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", _broker),
     Setting("MAX_PHOTO_BYTES", str(20 * MIB), "largest photo that is taken", whole(1, 1 << 30)),
     Setting("MAX_ARCHIVE_BYTES", str(4096 * MIB), "largest ZIP archive that is taken", whole(1, 1 << 40)),
@@ -65,6 +70,11 @@ class Config:
     database_pool: int
     database_timeout_s: int
     data_dir: Path
+    encrypt: bool
+    secret_key_file: Path | None
+    secret_key: tuple[Secret, ...] | None = field(repr=False)
+    secret_key_command: str | None
+    vault_url: str
     broker_url: str | None
     max_photo_bytes: int
     max_archive_bytes: int
@@ -79,11 +89,16 @@ class Config:
         except ValueError:
             return False
 
+    @property
+    def master_key(self) -> Source:
+        return Source.of(self)
+
     @classmethod
     def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:
         """Read the environment, and below it the `.env` file; raises SettingError."""
         values = read(SETTINGS, environment, read_dotenv(dotenv))
         values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'rollcall.db'}"
+        values["vault_url"] = values["vault_url"] or f"sqlite:///{values['data_dir'] / 'vault.db'}"
         values["origins"] = values["origins"] or frozenset()
         values["webhook_allow"] = values["webhook_allow"] or Allowed()
         return cls(**values)

@@ -46,7 +46,7 @@ class Plane:
         self.config = config
         self.database = database
         self.clock = clock
-        self.blobs = BlobStore(config.data_dir / "blobs")
+        self.blobs = BlobStore(config.data_dir / "blobs", database.vault)
         self.links = Links()
         self.fanout = Fanout(self.links.wake)
         self.feed = Feed(database)

@@ -41,6 +41,7 @@ from edge.recognize import Policy, Recognizer
 from edge.reload import Reloader
 from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
+from edge.seal import open_seal
 from edge.spool import Bounds, Spool
 from edge.stream import Stream
 from edge.uplink import Poster, Syncer, elapsed_s
@@ -49,6 +50,7 @@ from faces.encoding import SFACE
 from faces.engine import Engine
 from faces.errors import RollcallError, SettingError
 from faces.events import Event, EventKind, Status, uuid7
+from faces.masterkey import Source
 from faces.wire import Hello, Hint, LinkStatus
 
 log = logging.getLogger("edge")
@@ -73,7 +75,8 @@ class Edge:
         _make(config.data_dir)
         self._config = config
         self._stopping = threading.Event()
-        self._replica = Replica(config.data_dir / "galleries.db", engine.model)
+        seal = open_seal(config.data_dir, Source.of(config), sealing=config.encrypt)
+        self._replica = Replica(config.data_dir / "galleries.db", engine.model, seal)
         self._lease = Lease(config.lease_days, self._replica.spent(), elapsed_s(), time.time())
         self._lease.limit(self._replica.lease_days())
         if self._replica.model != engine.model:
@@ -82,7 +85,7 @@ class Edge:
         self._cameras = Cameras(self, self._lens, config.cameras_at_once or cores())
         self._cameras.change(config.cameras)
         first = config.cameras[0].name
-        self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=first, elapsed=elapsed_s)
+        self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=first, elapsed=elapsed_s, seal=seal)
         self._admitting = True
         self._id = edge_id(config.data_dir / "edge-id")
         url, credential = credentials.read(config.data_dir / MEMBERSHIP) or (USUAL_URL, Credential())
@@ -334,6 +337,8 @@ def main() -> int:
 
     try:
         config = read()
+        if not config.encrypt:
+            log.warning("ENCRYPT is off: encodings and thumbnails lie on the disk for whoever can read it")
         edge = Edge(config, _engine(config, config.engine))
     except RollcallError as error:
         log.error("%s", " ".join((error.message, error.remedy)).strip())

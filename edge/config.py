@@ -12,7 +12,9 @@ from typing import Any
 
 from edge import managed
 from edge.config_file import CameraTable, ConfigFile, Entry
+from faces import masterkey
 from faces.errors import SettingError
+from faces.sealing import Secret
 from faces.settings import Setting, flag, number, one_of, read, read_dotenv, text, url, whole
 from faces.signing import key_of
 
@@ -90,6 +92,7 @@ SETTINGS = (
     Setting("CAMERA", "camera", "name of the camera", _name),
     Setting("REMOTE_CAMERAS", "true", "let the control plane add, change, remove and look at cameras", flag),
     Setting("DATA_DIR", "./edge-data", "folder of the edge's gallery and of events not yet delivered", Path),
+    *masterkey.SETTINGS,
     Setting("SPOOL_MAX_MB", "512", "most that events not yet delivered take of the disk", whole(4, 1 << 20)),
     Setting("SPOOL_MAX_EVENTS", "1000000", "most events that are kept until delivered", whole(100, 10**9)),
     Setting("SPOOL_MAX_DAYS", "30", "days of running after which an event is given up", number(0.01, 3650)),
@@ -169,6 +172,10 @@ class Config:
     camera: str
     remote_cameras: bool
     data_dir: Path
+    encrypt: bool
+    secret_key_file: Path | None
+    secret_key: tuple[Secret, ...] | None = field(repr=False)
+    secret_key_command: str | None
     spool_max_mb: int
     spool_max_events: int
     spool_max_days: float

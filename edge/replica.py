@@ -17,9 +17,11 @@ import msgspec
 
 from edge.decide import Held
 from edge.lease import Spent
+from edge.seal import PLAIN, SEALED_ROW, Seal
 from faces.errors import Diverged
 from faces.gallery import Gallery, Key, Kind, Row, bytes_hash, canonical, checksum, key
 from faces.replica import advance
+from faces.sealing import Unreadable, about
 from faces.wire import START, Followed, Page, Position
 
 log = logging.getLogger("edge.replica")
@@ -67,11 +69,12 @@ class Replica:
     `model` is the one whose encodings are searched: the engine's, until galleries have gone by another one.
     """
 
-    def __init__(self, path: Path, model: str) -> None:
+    def __init__(self, path: Path, model: str, seal: Seal = PLAIN) -> None:
         self.held: tuple[Held, ...] = ()
         self.removals = 0
         """How often anybody may have been taken out."""
         self._path = path
+        self._seal = seal
         self.model = model
         try:
             self._open()
@@ -86,6 +89,7 @@ class Replica:
                 for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
                     self._db.execute(f"PRAGMA {pragma}")
                 self._db.executescript(_SCHEMA)
+                self._seal_plain()
                 self._load()
                 self.scrub()
         except BaseException:
@@ -162,7 +166,7 @@ class Replica:
         total = 0
         sound = True
         for row_kind, row_id, row_sum, body in stored:
-            row = _sound(Key(row_kind, row_id), row_sum, body)
+            row = self._sound(gallery, Key(row_kind, row_id), row_sum, body)
             total ^= row_sum
             if row is None:
                 sound = False
@@ -173,6 +177,24 @@ class Replica:
             position = DAMAGED
             self._store_position(gallery, position)
         return Held(gallery, name, kind, position, Gallery.of(self.model, rows))
+
+    def _sound(self, gallery: str, named: Key, row_sum: int, body: bytes) -> Row | None:
+        """The row if it is what was once stored under this name."""
+        try:
+            body = self._seal.unseal(body, _about(gallery, named))
+            row: Row = _decode(body)
+        except (Unreadable, msgspec.MsgspecError):
+            return None
+        return row if bytes_hash(body) == row_sum and key(row) == named else None
+
+    def _seal_plain(self) -> None:
+        """Seal what an edge that did not seal has written."""
+        plain = f"SELECT gallery, kind, id, CAST(body AS BLOB) FROM rows WHERE NOT {SEALED_ROW} LIMIT {CHUNK}"
+        change = "UPDATE rows SET body = ? WHERE gallery = ? AND kind = ? AND id = ?"
+        while self._seal.sealing and (rows := self._db.execute(plain).fetchall()):
+            with self._transaction(removing=True):
+                sealed = [(self._seal.seal(body, _about(of[0], Key(*of[1:]))), *of) for *of, body in rows]
+                self._db.executemany(change, sealed)
 
     def follow(self, followed: Sequence[Followed]) -> None:
         """Begin copies of galleries that are new, and erase those no longer followed."""
@@ -267,7 +289,10 @@ class Replica:
     def _put(self, how: str, gallery: str, keys: Iterable[Key], hashes: Iterable[int], bodies: Iterable[bytes]) -> None:
         self._db.executemany(
             f"{how} INTO rows VALUES (?, ?, ?, ?, ?)",
-            ((gallery, *of, row_sum, body) for of, row_sum, body in zip(keys, hashes, bodies, strict=True)),
+            (
+                (gallery, *of, row_sum, self._seal.seal(body, _about(gallery, of)))
+                for of, row_sum, body in zip(keys, hashes, bodies, strict=True)
+            ),
         )
 
     def _store_model(self) -> None:
@@ -309,12 +334,6 @@ class Replica:
         self._truncate()
 
 
-def _sound(named: Key, row_sum: int, body: bytes) -> Row | None:
-    """The row if it is what was once stored under this name."""
-    if bytes_hash(body) != row_sum:
-        return None
-    try:
-        row: Row = _decode(body)
-    except msgspec.MsgspecError:
-        return None
-    return row if key(row) == named else None
+def _about(gallery: str, of: Key) -> bytes:
+    """What a row's sealed body is bound to."""
+    return about("row", gallery, *of)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,9 @@ import msgspec
 
 from edge.importance import Importance, importance
 from edge.room import PAGE, Room, is_full
+from edge.seal import PLAIN, SEALED_ROW, Seal
 from faces.events import Event, EventKind, uuid7
+from faces.sealing import Unreadable, about
 
 log = logging.getLogger("edge.spool")
 
@@ -106,7 +109,9 @@ class Spool:
         camera: str = "edge",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         elapsed: Callable[[], float] = time.monotonic,
+        seal: Seal = PLAIN,
     ) -> None:
+        self._seal = seal
         self._bounds = bounds or Bounds()
         self._camera = camera
         self._now = now
@@ -123,6 +128,7 @@ class Spool:
         self._waiting: int
         self._waiting, lived = self._db.execute("SELECT count(*), coalesce(max(spooled_s), 0) FROM events").fetchone()
         self._born = elapsed() - lived
+        self._seal_plain()
 
     def append(self, event: Event) -> None:
         """Keep an event; it is committed when this returns, together with those of other threads. One that is here
@@ -191,7 +197,38 @@ class Spool:
             return self._room.scrub()
 
     def _put(self, table: str, key: str, body: bytes) -> None:
-        self._db.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (body, key))
+        self._db.execute(f"UPDATE {table} SET body = ? WHERE id = ?", (self._seal.seal(body, _about(key)), key))
+
+    def _put_all(self, table: str, rows: Iterable[tuple[str, bytes]]) -> None:
+        for key, body in rows:
+            self._put(table, key, body)
+
+    def _seal_plain(self) -> None:
+        """Seal what an edge that did not seal has written; raises Unreadable for what another key has sealed. What a
+        full disk has no room for waits for the next start."""
+        for key, body in self._db.execute(f"SELECT id, body FROM events WHERE {SEALED_ROW} LIMIT 1"):
+            self._seal.unseal(body, _about(key))
+        changed = False
+        try:
+            for table in ("events", "quarantine"):
+                plain = f"SELECT id, body FROM {table} WHERE NOT {SEALED_ROW} LIMIT {AT_ONCE}"
+                while self._seal.sealing and (rows := self._db.execute(plain).fetchall()):
+                    self._write(lambda _, table=table, rows=rows: self._put_all(table, rows))  # type: ignore[misc]
+                    changed = True
+        except sqlite3.OperationalError as error:
+            if not is_full(error):
+                raise
+        if changed:
+            self._room.scrub()
+
+    def _plain(self, key: str, body: bytes) -> bytes | None:
+        """An event's body; None for one that is damaged, which is set aside."""
+        try:
+            return self._seal.unseal(body, _about(key))
+        except Unreadable:
+            log.error("event %s is damaged on the disk and is set aside", key)
+            self._write(lambda _: self._set_aside(key, "damaged on the disk"))
+            return None
 
     def _bodies(self) -> Iterator[tuple[str, str, bytes]]:
         """Table, key and body of all events, some at a time: nobody who has an event to keep waits for long."""
@@ -203,7 +240,9 @@ class Spool:
                     rows = self._db.execute(query, (last,)).fetchall()
                 if not rows:
                     break
-                yield from ((table, key, body) for key, body in rows)
+                for key, body in rows:
+                    with suppress(Unreadable):
+                        yield table, key, self._seal.unseal(body, _about(key))
                 last = rows[-1][0]
 
     def __len__(self) -> int:
@@ -232,7 +271,7 @@ class Spool:
         # Only before it is first sent: under one id the control plane takes one body.
         stripped = self._pressed and event.thumbnail is not None and rank <= Importance.PASS
         body = msgspec.msgpack.encode(msgspec.structs.replace(event, thumbnail=None) if stripped else event)
-        return _Entry(str(event.id), rank, body, stripped)
+        return _Entry(str(event.id), rank, self._seal.seal(body, _about(str(event.id))), stripped)
 
     def _group(self) -> list[_Entry]:
         """The events that came while the last ones were committed, as many as fit the log."""
@@ -310,7 +349,11 @@ class Spool:
 
     def _flying(self, limit: int) -> list[Spooled]:
         flying = "SELECT id, body FROM flight JOIN events USING (id) ORDER BY flight.place LIMIT ?"
-        return [Spooled(UUID(key), body) for key, body in self._db.execute(flying, (limit,))]
+        return self._opened(self._db.execute(flying, (limit,)).fetchall())
+
+    def _opened(self, rows: Iterable[tuple[str, bytes]]) -> list[Spooled]:
+        plain = ((key, self._plain(key, body)) for key, body in rows)
+        return [Spooled(UUID(key), body) for key, body in plain if body is not None]
 
     def _launch(self, limit: int, live: int) -> list[Spooled]:
         head = self._some("ORDER BY place DESC", live, BATCH_BYTES // 2) if self._waiting > limit > live else []
@@ -404,13 +447,18 @@ class Spool:
 
     def _some(self, order: str, limit: int, most_bytes: int) -> list[Spooled]:
         """The first events in this order, as many as fit `most_bytes`, at least one."""
-        found: list[Spooled] = []
+        found: list[tuple[str, bytes]] = []
         for key, body in self._db.execute(f"SELECT id, body FROM events {order} LIMIT ?", (limit,)):
             most_bytes -= len(body)
             if found and most_bytes < 0:
                 break
-            found.append(Spooled(UUID(key), body))
-        return found
+            found.append((key, body))
+        return self._opened(found)
+
+
+def _about(key: str) -> bytes:
+    """What an event's sealed body is bound to."""
+    return about("event", key)
 
 
 def _pages(group: Iterable[_Entry]) -> int:

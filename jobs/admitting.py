@@ -124,6 +124,7 @@ class Admitting:
         names = [photo_blob(work.id, item.seq) for item in page]
         missing = [(n, item) for n, item in zip(names, page, strict=True) if not self._blobs.path(n).is_file()]
         if missing and work.blob is not None:
+            self._blobs.expect(name for name, _ in missing)
             with self._blobs.open(work.blob) as file:
                 for name, item in missing:
                     self._blobs.put(name, archive.read(file, Place(*item.place), self._limits))
@@ -150,9 +151,9 @@ class Admitting:
             if left:
                 imports.release(connection, work.id, owner)
             elif imports.held(connection, work, owner, now):
-                imports.finish(connection, work.id, now, State.DONE)
                 if work.dry_run:
                     import_items.forget_encodings(connection, work.id)
+                imports.finish(connection, work.id, now, State.DONE)
 
 
 def _candidate(work: imports.Work, item: ToAdmit, *, force: bool = False) -> Candidate:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from control_plane.store.settings import DATABASE
+from faces import masterkey
 from faces.addresses import Allowed, allowed
+from faces.masterkey import Source
+from faces.sealing import Secret
 from faces.settings import Setting, flag, read, read_dotenv, text, whole
 
 SETTINGS = (
     *DATABASE,
     Setting("DATA_DIR", "./rollcall-data", "folder of the database, photos and archives", Path),
+    *masterkey.SETTINGS,
+    Setting("VAULT_URL", "", "database of the keys that the master key wraps; empty: SQLite in DATA_DIR", text),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", text),
     Setting("ENGINE", "sface", "engine that finds and encodes faces, until galleries go by another", text),
     Setting("DETECTOR", "yunet", "what finds faces: `yunet`, or `hog` with a face_recognition engine", text),
@@ -44,6 +49,11 @@ class Config:
     database_pool: int
     database_timeout_s: int
     data_dir: Path
+    encrypt: bool
+    secret_key_file: Path | None
+    secret_key: tuple[Secret, ...] | None = field(repr=False)
+    secret_key_command: str | None
+    vault_url: str
     broker_url: str | None
     engine: str
     detector: str
@@ -63,10 +73,15 @@ class Config:
     change_days: int
     webhook_allow: Allowed
 
+    @property
+    def master_key(self) -> Source:
+        return Source.of(self)
+
     @classmethod
     def read(cls, environment: Mapping[str, str], dotenv: Path = Path(".env")) -> Config:
         """Read the environment, and below it the `.env` file; raises SettingError."""
         values = read(SETTINGS, environment, read_dotenv(dotenv))
         values["database_url"] = values["database_url"] or f"sqlite:///{values['data_dir'] / 'rollcall.db'}"
+        values["vault_url"] = values["vault_url"] or f"sqlite:///{values['data_dir'] / 'vault.db'}"
         values["webhook_allow"] = values["webhook_allow"] or Allowed()
         return cls(**values)

@@ -74,9 +74,9 @@ class Ending:
         self._blobs.delete(name for name in names if name not in used)
 
     def _finish(self, connection: Connection, work: imports.Work, state: State) -> list[int]:
-        imports.finish(connection, work.id, self._clock(), state)
         if state is State.UNDONE:
             import_items.forget_encodings(connection, work.id)
+        imports.finish(connection, work.id, self._clock(), state)
         return []
 
     def _step(self, work: imports.Work, owner: str, write: Callable[[Connection], list[int]]) -> list[int]:

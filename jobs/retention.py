@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from control_plane.store import audit, retention
 from control_plane.store.db import Connection, Database
 from control_plane.store.retention import FOR_EVER, Days
+from control_plane.store.seals import strangers_of
 
 Forget = Callable[[Connection, str, datetime], int]
 
@@ -30,6 +31,14 @@ class Retaining:
         gone += self._forget(retention.forget_thumbnails, site_id, days.thumbnails, now)
         if gone:
             self._database.truncate_wal()
+        self._destroy_keys(site_id, days, now)
+
+    def _destroy_keys(self, site_id: str, days: Days, now: datetime) -> None:
+        """Those of days of which no thumbnail is left."""
+        bounds = [kept for kept in days if kept != FOR_EVER]
+        if bounds and self._database.vault is not None:
+            before = now - timedelta(days=min(bounds))
+            self._database.vault.destroy_days(strangers_of(site_id), f"{before:%Y-%m-%d}")
 
     def _forget(self, forget: Forget, site_id: str, days: int, now: datetime) -> int:
         """How many events there were to see to."""

@@ -25,16 +25,18 @@ from control_plane.store import (
     imports,
     reencodings,
     retention,
+    seals,
     version,
 )
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.retention import Days
+from control_plane.store.vault import open_vault
 from faces.encoding import SFACE
 from faces.engine import YUNET, Engine, load
 from faces.engine.enroll import Limits as PhotoLimits
 from faces.errors import RollcallError
-from jobs import scrub
+from jobs import scrub, sealing
 from jobs.admission import Admission
 from jobs.admitting import Admitting
 from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, REENCODE, SLOW_WEBHOOKS, WEBHOOKS, make_broker
@@ -65,6 +67,7 @@ HOUSEKEEPING_THREADS = 2
 ENCODE_LIMIT_MS = 120_000
 IMPORT_LIMIT_MS = 3_600_000
 RETAIN_LIMIT_MS = 3_600_000
+SEAL_LIMIT_MS = 86_400_000
 DELIVER_LIMIT_MS = 60_000
 STOP_MS = 10_000
 RETRY_S = 1.0
@@ -90,9 +93,13 @@ class Worker:
 
     def __init__(self, config: Config) -> None:
         self._database = Database(
-            config.database_url, pool_size=config.database_pool, statement_timeout_s=config.database_timeout_s
+            config.database_url,
+            pool_size=config.database_pool,
+            statement_timeout_s=config.database_timeout_s,
+            vault=open_vault(config.vault_url, config.master_key, sealing=config.encrypt),
         )
         version.check(self._database)
+        seals.bind(self._database)
         engines = Engines(config)
         self._model = self._active() or engines.load(config.engine).model
         jobs = _jobs(config, self._database, engines, engines.load(self._model))
@@ -142,7 +149,7 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
 
     Each has threads of its own, so that a hung receiver never delays an enrolment, nor does a long import.
     """
-    blobs = BlobStore(config.data_dir / "blobs")
+    blobs = BlobStore(config.data_dir / "blobs", database.vault)
     limits = Limits(config.max_entries, config.max_directory_bytes, config.max_entry_bytes)
     photo = PhotoLimits(max_pixels=config.max_pixels)
     copies = Copies(engine.model)
@@ -192,6 +199,7 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
         Job("forget_deliveries", Forgetting(database, utcnow).run, deliveries.old, IMPORT_LIMIT_MS, calm=True),
         Job("compact", compacting.run, galleries.compactable, RETAIN_LIMIT_MS, calm=True),
         Job("scrub", scrubbing.run, scrub.due, IMPORT_LIMIT_MS, calm=True),
+        Job("seal", sealing.Sealing(database, blobs).run, sealing.due, SEAL_LIMIT_MS, calm=True),
     ]
     encode = [
         Job("enroll", current(encoding.run), enrollments.due, ENCODE_LIMIT_MS),
@@ -255,6 +263,8 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         config = Config.read(os.environ)
+        if not config.encrypt:
+            log.warning(seals.OFF)
         while not stop.is_set():
             work(config, stop)
     except RollcallError as error:

@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from control_plane.config import Config
-from control_plane.store import audit, keys, schema, sites
+from control_plane.store import audit, keys, schema, seals, sites
 from control_plane.store.db import Connection, Database, utcnow
 from control_plane.store.keys import Key, Role
+from control_plane.store.vault import open_vault
 from faces.errors import Invalid, NotFound
 
 OWN = "rollcall up"
@@ -40,9 +41,12 @@ def actor() -> str:
 @contextmanager
 def database_of(data: Path) -> Iterator[Database]:
     """The database that the control plane on this data folder uses, its schema brought up to date or checked."""
-    database = Database(Config.read({**os.environ, "DATA_DIR": str(data.resolve())}).database_url)
+    config = Config.read({**os.environ, "DATA_DIR": str(data.resolve())})
+    vault = open_vault(config.vault_url, config.master_key, sealing=config.encrypt)
+    database = Database(config.database_url, vault=vault)
     try:
         schema.prepare(database, utcnow())
+        seals.bind(database)
         yield database
     finally:
         database.close()

@@ -15,7 +15,9 @@ import pytest
 
 from control_plane.store import schema
 from control_plane.store.db import Database
+from control_plane.store.vault import Vault, open_vault
 from faces import engine as engines
+from faces.masterkey import Source
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -70,27 +72,32 @@ def postgres_url() -> Iterator[str]:
     admin.close()
 
 
+def vault_in(folder: Path) -> Vault:
+    """The vault of a data folder, as the processes on it open it."""
+    return open_vault(f"sqlite:///{folder / 'vault.db'}", Source(folder / "secrets" / "master.key"))
+
+
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Database]:
     """A migrated SQLite database."""
-    yield from _migrated(f"sqlite:///{tmp_path / 'rollcall.db'}")
+    yield from _migrated(f"sqlite:///{tmp_path / 'rollcall.db'}", tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A migrated database: each test runs on SQLite and on Postgres."""
     if request.param == "sqlite":
-        yield from _migrated(f"sqlite:///{tmp_path / 'rollcall.db'}")
+        yield from _migrated(f"sqlite:///{tmp_path / 'rollcall.db'}", tmp_path)
         return
     url = request.getfixturevalue("postgres_url")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
-    yield from _migrated(url)
+    yield from _migrated(url, tmp_path)
 
 
-def _migrated(url: str) -> Iterator[Database]:
-    database = Database(url)
+def _migrated(url: str, folder: Path) -> Iterator[Database]:
+    database = Database(url, vault=vault_in(folder))
     schema.migrate(database, NOW)
     yield database
     database.close()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from typing import IO
+from functools import partial
 
 import msgspec
 from starlette.responses import Response
@@ -42,7 +41,9 @@ async def create(call: Call[None, None]) -> Response:
     if call.media_type == JSON:
         event_id = checked(decoded(await call.request.body(), Mistaken)).event_id
         thumbnail = await call.plane.read(lambda c: _thumbnail(c, call.reach, identity_id, event_id))
-        return await _hand_in(call.plane, identity_id, io.BytesIO(thumbnail), call.wait_s)
+        with call.plane.blobs.receiving() as received:
+            await call.plane.run(partial(received.write, thumbnail))
+            return await _hand_in(call.plane, identity_id, received, call.wait_s)
     async with upload(call, "image", raw=PICTURES) as sent:
         if sent.file is None:
             remedy = 'Send a form with the photo in \'image\', the photo itself, or JSON: {"event_id": "..."}.'
@@ -58,7 +59,7 @@ async def remove(call: Call[None, None]) -> Response:
     return Response(status_code=204)
 
 
-async def _hand_in(plane: Plane, identity_id: str, file: IO[bytes] | Steady, wait_s: float) -> Response:
+async def _hand_in(plane: Plane, identity_id: str, file: Steady, wait_s: float) -> Response:
     person = await plane.read(lambda c: identities.get(c, identity_id))
     found = await enrollments.put_forward(
         plane,

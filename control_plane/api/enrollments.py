@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import Any
 
 from starlette.responses import Response
 
@@ -32,7 +32,7 @@ OUTCOMES = {201: Enrollment, 202: Enrollment, 422: Media((PROBLEM_JSON,), Refuse
 """Accepted; not yet decided; refused."""
 
 
-async def put_forward(plane: Plane, file: IO[bytes] | Steady, wait_s: float, **whose: Any) -> Enrollment:
+async def put_forward(plane: Plane, file: Steady, wait_s: float, **whose: Any) -> Enrollment:
     """Hand a photo in (`whose` as in `store.enrollments.submit`), and say what became of it within `wait_s`."""
 
     def submit(connection: Connection, blob: str, digest: str, now: Any) -> str:

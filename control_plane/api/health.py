@@ -20,6 +20,12 @@ class Health(msgspec.Struct, frozen=True):
     status: Literal["ok"] = "ok"
 
 
+class Ready(Health, frozen=True, kw_only=True):
+    """`encrypted`: whether photos and encodings are sealed before they are written to a disk."""
+
+    encrypted: bool
+
+
 async def alive(call: Call[None, None]) -> Response:
     """Whether the process lives."""
     return answer(Health())
@@ -31,10 +37,11 @@ async def ready(call: Call[None, None]) -> Response:
         raise Unavailable("the database's schema is older than this version needs", remedy=version.MIGRATE)
     if not call.plane.feed.alive:
         raise Unavailable("commits are no longer noticed", remedy="Start the control plane again.")
-    return answer(Health())
+    vault = call.plane.database.vault
+    return answer(Ready(encrypted=vault is not None and vault.sealing))
 
 
 ROUTES = (
     Route("GET", "/healthz", alive, ANYBODY, {200: Health}),
-    Route("GET", "/readyz", ready, ANYBODY, {200: Health}),
+    Route("GET", "/readyz", ready, ANYBODY, {200: Ready}),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import IO, Annotated
+from typing import Annotated
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
@@ -61,7 +61,7 @@ class FailedImport(Problem, frozen=True, kw_only=True):
     import_: Import = msgspec.field(name="import")
 
 
-async def hand_in(plane: Plane, file: IO[bytes] | Steady, wait_s: float, asked: NewImport) -> Import:
+async def hand_in(plane: Plane, file: Steady, wait_s: float, asked: NewImport) -> Import:
     """Store an archive to be read by a worker, and say how it stands when it is done or after `wait_s`."""
 
     def submit(connection: Connection, blob: str, _digest: str, now: datetime) -> str:

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import IO, Any
+from typing import Any
 
 from starlette.datastructures import FormData, UploadFile
 
+from control_plane.api.forms import received_form
 from control_plane.api.route import Call, Media
 from control_plane.config import Config
 from control_plane.plane import Plane
@@ -26,7 +27,6 @@ FORM_OVERHEAD = 1 << 16
 
 MOST_FIELDS = 20
 FLAGS = ["true", "false", "1", "0"]
-CHUNK = 1 << 18
 BLOCK = 1 << 20
 
 Submit = Callable[[Connection, str, str, datetime], str]
@@ -37,7 +37,7 @@ Submit = Callable[[Connection, str, str, datetime], str]
 class Upload:
     """A file that was sent, and the texts that came with it in a form. None: there was no file."""
 
-    file: IO[bytes] | Steady | None
+    file: Steady | None
     fields: dict[str, str]
 
 
@@ -69,21 +69,23 @@ async def upload(call: Call[Any, Any], field: str, raw: tuple[str, ...] = ()) ->
             await _receive(call, received)
             yield Upload(received if received.size else None, {})
     elif call.media_type in FORMS:
-        async with call.request.form(max_files=1, max_fields=MOST_FIELDS) as sent:
-            yield _of_form(sent, field)
+        with call.plane.blobs.receiving() as received:
+            yield _of_form(await received_form(call.request, received, MOST_FIELDS), field, received)
     else:
         yield Upload(None, {})
 
 
-async def keep(plane: Plane, kind: str, file: IO[bytes] | Steady, limit: int, submit: Submit) -> str:
+async def keep(plane: Plane, kind: str, file: Steady, limit: int, submit: Submit) -> str:
     """Store a file as a blob and make its row; returns the row's id. Neither is left behind without the other."""
 
     def work() -> str:
         now = plane.clock()
         blob = f"{kind}/{new_id(now)}"
         try:
-            digest = _store(plane, blob, file, limit)
-            return plane.write_here(lambda connection: submit(connection, blob, digest, now))
+            if file.size > limit:
+                raise TooLarge(f"the file is larger than {limit} bytes", remedy="Send a smaller one.")
+            plane.blobs.adopt(blob, file)
+            return plane.write_here(lambda connection: submit(connection, blob, file.sha256, now))
         except BaseException:
             plane.blobs.delete([blob])
             raise
@@ -99,10 +101,9 @@ def flag(fields: dict[str, str], name: str) -> bool:
     return value in ("true", "1")
 
 
-def _of_form(sent: FormData, field: str) -> Upload:
-    file = sent.get(field)
+def _of_form(sent: FormData, field: str, received: Steady) -> Upload:
     fields = {name: value for name, value in sent.items() if isinstance(value, str)}
-    return Upload(file.file if isinstance(file, UploadFile) else None, fields)
+    return Upload(received if isinstance(sent.get(field), UploadFile) else None, fields)
 
 
 async def _receive(call: Call[Any, Any], received: Steady) -> None:
@@ -113,23 +114,3 @@ async def _receive(call: Call[Any, Any], received: Steady) -> None:
         if len(block) >= BLOCK or not chunk:
             await call.plane.run(partial(received.write, bytes(block)))
             block.clear()
-
-
-def _store(plane: Plane, blob: str, file: IO[bytes] | Steady, limit: int) -> str:
-    """Have a file in the blob store; returns its SHA-256. Raises TooLarge and keeps nothing."""
-    if isinstance(file, Steady):
-        _check(file.size, limit)
-        plane.blobs.adopt(blob, file)
-        return file.sha256
-    file.seek(0)
-    with plane.blobs.writing(blob) as kept:
-        copy = Steady(kept)
-        while chunk := file.read(CHUNK):
-            _check(copy.size + len(chunk), limit)
-            copy.write(chunk)
-    return copy.sha256
-
-
-def _check(size: int, limit: int) -> None:
-    if size > limit:
-        raise TooLarge(f"the file is larger than {limit} bytes", remedy="Send a smaller one.")

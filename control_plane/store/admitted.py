@@ -150,10 +150,8 @@ def _insert(connection: sa.Connection, people: Sequence[NewPerson], taken: Seque
         }
         for p in taken
     ]
-    encoding_rows = [
-        {**msgspec.structs.asdict(p.encoding), "photo_id": p.id, "hash": row_hash(p.encoding), "created_at": now}
-        for p in taken
-    ]
+    sealed = galleries.sealed_rows(connection, [(p.encoding, None) for p in taken])
+    encoding_rows = [{**row, "photo_id": p.id, "created_at": now} for row, p in zip(sealed, taken, strict=True)]
     for table, rows in (
         (identities, person_rows),
         (gallery_members, member_rows),

@@ -50,7 +50,8 @@ def remove(connection: sa.Connection, identity_id: str, correction_id: str, now:
 def own(connection: sa.Connection, identity_id: str, model: str) -> Matrix:
     """A person's own encodings of a model, float32, shape (n, 128)."""
     theirs = (encodings.c.identity_id == identity_id) & (encodings.c.model == model) & encodings.c.against.is_(False)
-    return many_from_bytes(list(connection.execute(sa.select(encodings.c.data).where(theirs)).scalars()))
+    rows = connection.execute(sa.select(encodings).where(theirs)).all()
+    return many_from_bytes([row.data for row in galleries.encoding_rows(connection, rows)])
 
 
 def _of(identity_id: str) -> sa.ColumnElement[bool]:

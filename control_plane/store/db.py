@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -20,6 +20,9 @@ from sqlalchemy.engine import make_url
 
 from faces.errors import Conflict, RollcallError, SettingError
 from faces.events import uuid7
+
+if TYPE_CHECKING:
+    from control_plane.store.vault import Vault
 
 T = TypeVar("T")
 
@@ -70,11 +73,15 @@ class Database:
     """A database by URL (`sqlite:///file` or `postgresql://...`). Safe to share between threads.
 
     `pool_size` bounds the connections to Postgres (SQLite has one for each thread that asks), `statement_timeout_s` how
-    long Postgres works on one statement (0: for ever).
+    long Postgres works on one statement (0: for ever). `vault` holds the keys by which its rows, and the files beside
+    it, are sealed; None: they stay plain.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 20, statement_timeout_s: int = 60) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 20, statement_timeout_s: int = 60, vault: Vault | None = None
+    ) -> None:
         self.url = _checked(url)
+        self.vault = vault
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         # What is stored is in no error's words: an error's words are logged.
         if self.is_sqlite:
@@ -89,6 +96,7 @@ class Database:
                 hide_parameters=True,
                 connect_args=_postgres(statement_timeout_s),
             )
+        self.engine.update_execution_options(rollcall_vault=vault)
         if self.is_sqlite:
             sa.event.listen(self.engine, "connect", _on_sqlite_connect)
             sa.event.listen(self.engine, "begin", _on_sqlite_begin)
@@ -213,6 +221,8 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        if self.vault is not None:
+            self.vault.close()
 
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -15,7 +15,9 @@ from control_plane.store import galleries as galleries_store
 from control_plane.store import sites as sites_store
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import insert_rows
+from control_plane.store.seals import Plain, Sealed, of_thumbnail, seal_all, strangers, unseal_all, vault_of
 from control_plane.store.tables import counters, edges, events, galleries, past_events, sites, thumbnails
+from control_plane.store.vault import person
 from faces.errors import NotFound
 from faces.events import Event, EventKind, Status
 from faces.gallery import Kind, checksum_text
@@ -264,7 +266,7 @@ def thumbnail(connection: sa.Connection, event_id: str) -> bytes:
     picture = connection.execute(query).scalar()
     if picture is None:
         raise NotFound(f"event {event_id!r} has no thumbnail")
-    return bytes(picture)
+    return unseal_all(connection, [Sealed(of_thumbnail(event_id), picture)])[0]
 
 
 def body_hash(event: Event) -> bytes:
@@ -324,11 +326,25 @@ def _sound_reuse(connection: sa.Connection, edge_id: str, site_id: str, verdicts
 def _insert(connection: sa.Connection, fresh: list[_New], first: int, now: datetime) -> None:
     placed = list(enumerate(fresh, start=first))
     insert_rows(connection, events, [_event_row(position, new, now) for position, new in placed])
-    insert_rows(
-        connection,
-        thumbnails,
-        [{"position": p, "data": new.event.thumbnail} for p, new in placed if new.event.thumbnail is not None],
-    )
+    pictured = [(position, new) for position, new in placed if new.event.thumbnail is not None]
+    sealed = seal_all(connection, _pictures(connection, [new for _, new in pictured], now))
+    rows = [{"position": position, "data": data} for (position, _), data in zip(pictured, sealed, strict=True)]
+    insert_rows(connection, thumbnails, rows)
+
+
+def _pictures(connection: sa.Connection, pictured: Sequence[_New], now: datetime) -> list[Plain]:
+    """Thumbnails by the key of the person who was recognised, as far as that one is known here, or by the day's."""
+    vault = vault_of(connection)
+    people = [person(new.event.identity_id or "") for new in pictured]
+    known = vault.known(people) if vault is not None else {}
+    return [
+        Plain(
+            owner if owner in known else strangers(new.site_id, now),
+            of_thumbnail(str(new.event.id)),
+            new.event.thumbnail or b"",
+        )
+        for new, owner in zip(pictured, people, strict=True)
+    ]
 
 
 def _event_row(position: int, new: _New, now: datetime) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from control_plane.store import thresholds
 from control_plane.store.db import insert_rows
+from control_plane.store.seals import Plain, Sealed, encoding_owner, of_encoding, seal_all, unseal_all
 from control_plane.store.tables import (
     encodings,
     galleries,
@@ -19,6 +20,7 @@ from control_plane.store.tables import (
     identities,
     site_galleries,
 )
+from control_plane.store.vault import person
 from faces.consent import ends
 from faces.errors import Compacted, Conflict, Diverged, NotFound
 from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, SettingsRow, checksum, checksum_text, key, row_hash
@@ -372,8 +374,9 @@ def snapshot(connection: sa.Connection, gallery_id: str) -> tuple[SnapshotHead, 
         yield _settings(gallery)
         for row in connection.execute(people, execution_options=some_at_a_time):
             yield identity_row(row)
-        for row in connection.execute(templates, execution_options=some_at_a_time):
-            yield encoding_row(row)
+        with connection.execute(templates, execution_options=some_at_a_time) as found:
+            for part in found.partitions():
+                yield from encoding_rows(connection, part)
 
     return head, rows()
 
@@ -394,9 +397,25 @@ def identity_of(values: Mapping[Any, Any]) -> IdentityRow:
     return IdentityRow(values["id"], values["name"], values["attributes"], values["valid_from"], until)
 
 
-def encoding_row(row: sa.Row[Any]) -> EncodingRow:
-    """A row of `encodings` as it travels."""
-    return EncodingRow(row.id, row.identity_id, row.model, row.data, row.against)
+def encoding_rows(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> list[EncodingRow]:
+    """Rows of `encodings` as they travel, in the same order."""
+    sealed = [Sealed(of_encoding(r.id, encoding_owner(r), r.model, r.against), r.data) for r in rows]
+    return [
+        EncodingRow(r.id, r.identity_id, r.model, data, r.against)
+        for r, data in zip(rows, unseal_all(connection, sealed), strict=True)
+    ]
+
+
+def sealed_rows(connection: sa.Connection, rows: Sequence[tuple[EncodingRow, str | None]]) -> list[dict[str, Any]]:
+    """The columns that rows of `encodings` have by what travels, each with whom it came from (None: its owner)."""
+    plain = []
+    for row, origin_id in rows:
+        owner = person(origin_id or row.identity_id)
+        plain.append(Plain(owner, of_encoding(row.id, owner, row.model, row.against), row.data))
+    return [
+        {**msgspec.structs.asdict(row), "data": data, "hash": row_hash(row)}
+        for (row, _), data in zip(rows, seal_all(connection, plain), strict=True)
+    ]
 
 
 def _model(row: Row) -> str | None:
@@ -503,7 +522,7 @@ def _rows(connection: sa.Connection, gallery: sa.Row[Any], keys: Sequence[Key]) 
         rows += [identity_row(r) for r in people]
     for chunk in _chunks([k.id for k in keys if k.kind == "encoding"]):
         templates = connection.execute(sa.select(encodings).where(encodings.c.id.in_(chunk)))
-        rows += [encoding_row(r) for r in templates]
+        rows += encoding_rows(connection, templates.all())
     return rows
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import discards, enrollments, erasures, galleries, import_items
+from control_plane.store import discards, enrollments, erasures, galleries, import_items, vault
 from control_plane.store.db import new_id
 from control_plane.store.tables import (
     deliveries,
@@ -117,18 +117,20 @@ def add_photo(connection: sa.Connection, photo: Photo, *, blob: str, sha256: str
     connection.execute(photos.insert().values(**msgspec.structs.asdict(photo), blob=blob, sha256=sha256))
 
 
-def add_encoding(connection: sa.Connection, row: EncodingRow, now: datetime, *, photo_id: str | None = None) -> None:
-    """Give an identity one more encoding, of the photo where there is one."""
+def add_encoding(
+    connection: sa.Connection,
+    row: EncodingRow,
+    now: datetime,
+    *,
+    photo_id: str | None = None,
+    origin_id: str | None = None,
+) -> None:
+    """Give an identity one more encoding, of the photo where there is one, which may have come from `origin_id`."""
     held = member_of(connection, row.identity_id)
     galleries.lock(connection, held)
-    connection.execute(
-        encodings.insert().values(
-            **msgspec.structs.asdict(row),
-            photo_id=photo_id,
-            hash=row_hash(row),
-            created_at=now,
-        )
-    )
+    (sealed,) = galleries.sealed_rows(connection, [(row, origin_id)])
+    values = {**sealed, "photo_id": photo_id, "origin_id": origin_id, "created_at": now}
+    connection.execute(encodings.insert().values(**values))
     for gallery_id in held:
         galleries.record(connection, gallery_id, [galleries.put(row)], now)
 
@@ -215,7 +217,8 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
     """Remove a person everywhere, with all who were merged into them; old events keep the id as a pseudonym, and no
     name or picture. What is kept of the erasure (`erasures`) are ids.
 
-    Returns the photos' files, for `discards.carry_out` once the transaction has committed. Raises NotFound.
+    Returns the photos' files, and the keys, for `discards.carry_out` once the transaction has committed. Raises
+    NotFound.
     """
     held = member_of(connection, identity_id)
     galleries.lock(connection, held)
@@ -289,7 +292,7 @@ def _forget(
     blobs += import_items.forget_person(connection, identity_id, name, own)
     connection.execute(identities.delete().where(identities.c.id == identity_id))
     _forget_events(connection, identity_id)
-    return discards.note(connection, blobs, now)
+    return discards.note(connection, [*blobs, *discards.key_of(connection, vault.person(identity_id))], now)
 
 
 def _forget_events(connection: sa.Connection, identity_id: str) -> None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from control_plane.store import import_chunks
 from control_plane.store.enrollments import LIKE_SOMEBODY_ERASED, names_them
 from control_plane.store.import_chunks import Chunk
+from control_plane.store.seals import Plain, Sealed, import_owner, of_item, seal_all, unseal_all
 from control_plane.store.tables import import_items
 from faces.consent import NONE, Consent
 from faces.errors import Reason
@@ -159,7 +160,7 @@ def page(connection: sa.Connection, import_id: str, limit: int) -> list[ToAdmit]
     )
     if planned is not None:
         query = query.where(import_items.c.seq < planned)
-    return [_to_admit(r) for r in connection.execute(query)]
+    return _to_admit(connection, import_id, query)
 
 
 def rehearsed(connection: sa.Connection, import_id: str) -> list[ToAdmit]:
@@ -169,12 +170,7 @@ def rehearsed(connection: sa.Connection, import_id: str) -> list[ToAdmit]:
         .where(_of(import_id) & (import_items.c.state == ItemState.ACCEPTED))
         .order_by(import_items.c.seq)
     )
-    return [_to_admit(r) for r in connection.execute(query)]
-
-
-def _to_admit(row: sa.Row[Any]) -> ToAdmit:
-    consent = NONE if row.consent is None else msgspec.convert(row.consent, Consent)
-    return ToAdmit(**{**row._mapping, "consent": consent})
+    return _to_admit(connection, import_id, query)
 
 
 def admitted(connection: sa.Connection, import_id: str, outcomes: Sequence[Mapping[str, Any]]) -> None:
@@ -282,6 +278,12 @@ def photo_blob(import_id: str, seq: int) -> str:
     return f"photos/{import_id}-{seq:06x}"
 
 
+def keeps_encodings(connection: sa.Connection, import_id: str) -> bool:
+    """Whether there are encodings that are nobody's yet."""
+    kept = sa.select(import_items.c.seq).where(_of(import_id) & import_items.c.encoding.is_not(None))
+    return connection.execute(kept.limit(1)).first() is not None
+
+
 def forget_encodings(connection: sa.Connection, import_id: str) -> None:
     """Templates of photos that nobody can accept any more are not kept."""
     kept = _of(import_id) & import_items.c.encoding.is_not(None)
@@ -358,10 +360,32 @@ def first(import_id: sa.ColumnElement[str], state: ItemState) -> sa.ScalarSelect
     )
 
 
+def _to_admit(connection: sa.Connection, import_id: str, query: sa.Select[Any]) -> list[ToAdmit]:
+    rows = connection.execute(query).all()
+    plain = unseal_all(connection, [Sealed(of_item(import_id, r.seq), r.encoding) for r in rows])
+    return [
+        ToAdmit(**{**r._mapping, "consent": _consent(r.consent), "encoding": data})
+        for r, data in zip(rows, plain, strict=True)
+    ]
+
+
+def _consent(kept: Any) -> Consent:
+    return NONE if kept is None else msgspec.convert(kept, Consent)
+
+
+def _sealed(connection: sa.Connection, import_id: str, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows with their encodings as they are kept: nobody's yet, so by the import's own key."""
+    found = [row for row in rows if row.get("encoding") is not None]
+    owner = import_owner(import_id)
+    plain = [Plain(owner, of_item(import_id, row["seq"]), row["encoding"]) for row in found]
+    sealed = {row["seq"]: data for row, data in zip(found, seal_all(connection, plain), strict=True)}
+    return [{**row, "encoding": sealed[row["seq"]]} if row["seq"] in sealed else row for row in rows]
+
+
 def _settle(connection: sa.Connection, import_id: str, rows: Sequence[Mapping[str, Any]], before: ItemState) -> None:
     """Update rows by their `seq`; rows of the same columns in one statement."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in _sealed(connection, import_id, rows):
         # A parameter may not bear the name of a column.
         values = {f"{name}_": value for name, value in row.items()}
         groups.setdefault(tuple(sorted(values)), []).append(values)

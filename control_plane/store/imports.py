@@ -11,9 +11,10 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import import_items
+from control_plane.store import discards, import_items
 from control_plane.store.db import new_id
 from control_plane.store.import_items import ItemState
+from control_plane.store.seals import import_owner
 from control_plane.store.tables import imports
 from faces.errors import Conflict, NotFound
 
@@ -209,8 +210,10 @@ def fail(connection: sa.Connection, import_id: str, now: datetime, error: dict[s
 
 
 def finish(connection: sa.Connection, import_id: str, now: datetime, state: State) -> None:
-    """It is done, cancelled or undone; the archive is no longer needed."""
+    """It is done, cancelled or undone; the archive is no longer needed, nor the key of encodings that are not kept."""
     _move(connection, import_id, state, blob=None, finished_at=now)
+    if not import_items.keeps_encodings(connection, import_id):
+        discards.note(connection, discards.key_of(connection, import_owner(import_id)), now)
 
 
 def cancel(connection: sa.Connection, import_id: str) -> None:

@@ -47,6 +47,8 @@ def _is_member(connection: sa.Connection, gallery_id: str, identity_id: str) -> 
 def rows(connection: sa.Connection, identity_id: str) -> list[tuple[Row, int]]:
     """A person's rows with their hashes, the person first; raises NotFound and Merged."""
     person = identities.row(connection, identity_id)
-    templates = sa.select(encodings).where(encodings.c.identity_id == identity_id).order_by(encodings.c.id)
+    query = sa.select(encodings).where(encodings.c.identity_id == identity_id).order_by(encodings.c.id)
+    templates = connection.execute(query).all()
+    plain = galleries.encoding_rows(connection, templates)
     own: list[tuple[Row, int]] = [(galleries.identity_row(person), person.hash)]
-    return own + [(galleries.encoding_row(t), t.hash) for t in connection.execute(templates)]
+    return own + [(row, t.hash) for row, t in zip(plain, templates, strict=True)]

@@ -104,10 +104,11 @@ def _void(connection: sa.Connection, both: Sequence[str]) -> list[str]:
     """The corrections of either that would keep the one person they become from being recognised."""
     rows = connection.execute(sa.select(encodings).where(encodings.c.identity_id.in_(both))).all()
     own: dict[str, list[bytes]] = defaultdict(list)
-    for row in rows:
+    plain = galleries.encoding_rows(connection, rows)
+    for row in plain:
         if not row.against:
             own[row.model].append(row.data)
-    return [r.id for r in rows if r.against and too_close(r.model, many_from_bytes(own[r.model]), from_bytes(r.data))]
+    return [r.id for r in plain if r.against and too_close(r.model, many_from_bytes(own[r.model]), from_bytes(r.data))]
 
 
 def _origin(table: sa.Table) -> sa.ColumnElement[str]:
@@ -120,8 +121,9 @@ def _move(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bo
     if table is not encodings:
         connection.execute(table.update().where(which).values(identity_id=to, origin_id=home))
         return
-    for found in connection.execute(sa.select(encodings).where(which)).all():
-        row = msgspec.structs.replace(galleries.encoding_row(found), identity_id=to)
+    for found in galleries.encoding_rows(connection, connection.execute(sa.select(encodings).where(which)).all()):
+        # By whose key it is sealed stays: that of the person it came from.
+        row = msgspec.structs.replace(found, identity_id=to)
         this = encodings.c.id == found.id
         connection.execute(encodings.update().where(this).values(identity_id=to, origin_id=home, hash=row_hash(row)))
 
@@ -137,8 +139,19 @@ def _claim_late(connection: sa.Connection, hers: Sequence[str]) -> None:
             (encodings.c.id, correction_id),
         ):
             if value is not None:
-                unmarked = (column == value) & column.table.c.origin_id.is_(None)
-                connection.execute(column.table.update().where(unmarked).values(origin_id=origin_id))
+                _mark(connection, column.table, column == value, origin_id)
+
+
+def _mark(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bool], origin_id: str) -> None:
+    """Have rows that nobody marked yet come from this person; encodings are then sealed by their key."""
+    unmarked = which & table.c.origin_id.is_(None)
+    if table is not encodings:
+        connection.execute(table.update().where(unmarked).values(origin_id=origin_id))
+        return
+    found = galleries.encoding_rows(connection, connection.execute(sa.select(encodings).where(unmarked)).all())
+    for row in galleries.sealed_rows(connection, [(row, origin_id) for row in found]):
+        this = encodings.c.id == row["id"]
+        connection.execute(encodings.update().where(this).values(origin_id=origin_id, data=row["data"]))
 
 
 def _add_galleries(connection: sa.Connection, survivor_id: str, merged_id: str) -> None:

@@ -290,9 +290,7 @@ def encoded(connection: sa.Connection, work: Work, photo_id: str, data: bytes, n
     if photo is None:
         return
     row = EncodingRow(new_id(now), photo.identity_id, work.model, data)
-    identities.add_encoding(connection, row, now, photo_id=photo_id)
-    if photo.origin_id is not None:
-        connection.execute(encodings.update().where(encodings.c.id == row.id).values(origin_id=photo.origin_id))
+    identities.add_encoding(connection, row, now, photo_id=photo_id, origin_id=photo.origin_id)
 
 
 def refused(connection: sa.Connection, work: Work, photo_id: str, reason: Reason, message: str) -> None:

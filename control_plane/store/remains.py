@@ -1,4 +1,4 @@
-"""What is left of erased people beside their rows: files, and the bytes that a database keeps of deleted rows."""
+"""What is left of erased people beside their rows: files, keys, and the bytes that a database keeps of deleted rows."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def scrub(database: Database, blobs: BlobStore, now: datetime, *, before: dateti
     if not waiting:
         return
     discards.carry_out(database, blobs, files)
-    if database.scrub(table.name for table in PERSONAL):
+    if database.scrub(table.name for table in PERSONAL) and (database.vault is None or database.vault.scrub()):
         with database.write() as connection:
             erasures.scrubbed(connection, waiting, now)

@@ -58,7 +58,7 @@ def said(process: subprocess.Popen[str]) -> str:
 def test_it_starts_with_nothing_but_a_folder_serves_and_ends_on_sigterm(tmp_path: Path) -> None:
     with started(tmp_path) as process:
         url = said(process).split("listening on ")[1].strip()
-        assert requests.get(f"{url}/readyz", timeout=10).json() == {"status": "ok"}
+        assert requests.get(f"{url}/readyz", timeout=10).json() == {"status": "ok", "encrypted": True}
         assert (tmp_path / "rollcall.db").exists()
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) in (0, -signal.SIGTERM)

@@ -54,7 +54,7 @@ class Office:
         require_consent: bool = False,
     ) -> None:
         self.database, self.folder, self.engine = database, folder, engine
-        self.blobs = BlobStore(folder)
+        self.blobs = BlobStore(folder, database.vault)
         admission = Admission(Copies(engine.model), engine.model, engine.th_accept, require_consent=require_consent)
         self.planning = Planning(database, self.blobs, clock, limits)
         self.looking = Looking(database, self.blobs, engine, clock, limits=limits)

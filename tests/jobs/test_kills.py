@@ -190,9 +190,9 @@ def database_of(request: pytest.FixtureRequest, broker: str, tmp_path: Path) -> 
     import psycopg
 
     from control_plane.store import schema
-    from tests.conftest import NOW
+    from tests.conftest import NOW, vault_in
 
-    def make(number: int) -> Database:
+    def make(number: int, folder: Path) -> Database:
         if broker == "embedded":
             url = f"sqlite:///{tmp_path / f'{number}.db'}"
         else:
@@ -200,7 +200,7 @@ def database_of(request: pytest.FixtureRequest, broker: str, tmp_path: Path) -> 
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute("DROP SCHEMA public CASCADE")
                 connection.execute("CREATE SCHEMA public")
-        database = Database(url)
+        database = Database(url, vault=vault_in(folder))
         schema.migrate(database, NOW)
         return database
 
@@ -214,9 +214,9 @@ class Run:
         self.make, self.office_of, self.folder, self.settings = make, office_of, folder, settings
 
     def office(self, number: int) -> tuple[Any, dict[str, str], Path]:
-        database = self.make(number)
         folder = self.folder / str(number)
         folder.mkdir()
+        database = self.make(number, folder)
         url = database.url.render_as_string(hide_password=False).replace("postgresql+psycopg", "postgresql")
         return self.office_of(database, folder / "blobs"), {**self.settings, "DATABASE_URL": url}, folder
 

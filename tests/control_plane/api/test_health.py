@@ -6,9 +6,9 @@ import sqlalchemy as sa
 
 
 def test_a_plane_that_works_says_so(either: Any) -> None:
-    for path in ("/healthz", "/readyz"):
+    for path, more in (("/healthz", {}), ("/readyz", {"encrypted": False})):
         response = either.get(path)
-        assert (response.status_code, response.json()) == (200, {"status": "ok"})
+        assert (response.status_code, response.json()) == (200, {"status": "ok", **more})
 
 
 def test_without_its_database_it_lives_but_is_not_ready(running: Any, fresh: Any, tmp_path: Any) -> None:
