@@ -257,6 +257,33 @@ def doctor(role: str, as_json: bool) -> None:
 
 
 @cli.group()
+def secrets() -> None:
+    """The master key, by which what is sealed can be read."""
+
+
+@secrets.command("new")
+def secrets_new() -> None:
+    """Print a new master key, where it does not come from a file: give it before the old one, then rotate."""
+    from faces import masterkey
+
+    click.echo(masterkey.as_text(os.urandom(32)))
+
+
+@secrets.command("rotate")
+@click.option("--edge", "of_edge", is_flag=True, help="That of the edge whose folder --data is.")
+@click.option("--data", type=click.Path(path_type=Path), help="Its folder.  [default: rollcall-data, or edge-data]")
+def secrets_rotate(of_edge: bool, data: Path | None) -> None:
+    """Exchange the master key, while everything runs. What is sealed stays; the keys that seal it are wrapped anew."""
+    from rollcall import keeping
+
+    if of_edge:
+        keeping.rotate_edge(data or Path("edge-data"))
+    else:
+        keeping.rotate(data or Path("rollcall-data"), console)
+    console.print("A new master key counts. Keep a copy of it elsewhere, in place of the old one.")
+
+
+@cli.group()
 def edge() -> None:
     """Edges: how they join, and how they fare."""
 
