@@ -22,6 +22,12 @@ export const PAGES = [
   { name: "live", label: "Live", icon: "live" },
   { name: "events", label: "Events", icon: "events" },
   { name: "people", label: "People", icon: "people" },
+  { name: "imports", label: "Imports", icon: "imports", needs: "imports:read" },
+  { name: "sites", label: "Sites", icon: "sites", needs: "sites:read" },
+  { name: "attendance", label: "Attendance", icon: "attendance", needs: "events:read" },
+  { name: "webhooks", label: "Webhooks", icon: "webhooks", needs: "webhooks:read" },
+  { name: "audit", label: "Audit", icon: "audit", needs: "audit:read" },
+  { name: "api", label: "API", icon: "api" },
 ];
 
 const READS = ["people:read", "imports:read", "events:read", "galleries:read", "sites:read"];
