@@ -17,6 +17,7 @@ from control_plane.store import keys, schema, seals
 from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.keys import Role
 from control_plane.store.vault import open_vault
+from control_plane.ws.protocol import Protocol
 from faces.errors import RollcallError, SettingError
 
 log = logging.getLogger("control_plane")
@@ -94,7 +95,7 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
         uvicorn.Config(
             app,
             http="httptools",
-            ws="websockets-sansio",
+            ws=Protocol,
             ws_max_size=MAX_MESSAGE_BYTES,
             # Frames are JPEGs: deflating them costs much and saves nothing.
             ws_per_message_deflate=False,

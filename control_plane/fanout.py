@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -65,9 +66,13 @@ def _face(seen: Seen) -> dict[str, Any]:
 
 
 class Mailbox:
-    """What waits for one watcher: the newest frame of each lens it watches. `wake` is called when there is one."""
+    """What waits for one watcher: the newest frame of each lens it watches. `wake` is called when there is one.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    `elsewhere`: the watcher is another control plane, which passes frames on to its own watchers.
+    """
+
+    def __init__(self, wake: Callable[[], None], *, elsewhere: bool = False) -> None:
+        self.elsewhere = elsewhere
         self._wake = wake
         self._frames: dict[Lens, Frame] = {}
 
@@ -84,21 +89,39 @@ class Mailbox:
         self._frames.pop(lens, None)
 
 
+class Pace:
+    """How many frames a second somebody wants of a lens, at most. `None`: all there are."""
+
+    def __init__(self, fps: float | None) -> None:
+        self._every_s = 0.0 if fps is None else 1 / fps
+        self._next = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Whether they want the frame of this moment (seconds, of a clock that never steps)."""
+        if now < self._next:
+            return False
+        # Counted from when it was due, not from when it came: 10 of 15 frames a second are 10. No pause is made up for.
+        self._next = (self._next if now - self._next < self._every_s else now) + self._every_s
+        return True
+
+
 class Fanout:
-    """Who watches which lens. `changed` is told the edge whose watched cameras may have changed."""
+    """Who watches which lens. `changed` is told the edge whose watched cameras may have changed; `clock` gives seconds
+    that never step."""
 
-    def __init__(self, changed: Callable[[str], None]) -> None:
+    def __init__(self, changed: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._changed = changed
-        self._watching: dict[Lens, set[Mailbox]] = {}
+        self._clock = clock
+        self._watching: dict[Lens, dict[Mailbox, Pace]] = {}
 
-    def watch(self, mailbox: Mailbox, lens: Lens) -> None:
-        self._watching.setdefault(lens, set()).add(mailbox)
+    def watch(self, mailbox: Mailbox, lens: Lens, fps: float | None = None) -> None:
+        self._watching.setdefault(lens, {})[mailbox] = Pace(fps)
         self._changed(lens.edge)
 
     def unwatch(self, mailbox: Mailbox, lenses: Iterable[Lens]) -> None:
         for lens in lenses:
-            watchers = self._watching.get(lens, set())
-            watchers.discard(mailbox)
+            watchers = self._watching.get(lens, {})
+            watchers.pop(mailbox, None)
             mailbox.drop(lens)
             if not watchers:
                 self._watching.pop(lens, None)
@@ -108,7 +131,16 @@ class Fanout:
         """The cameras of an edge that somebody watches."""
         return {lens.camera for lens in self._watching if lens.edge == edge}
 
-    def publish(self, lens: Lens, frame: Frame) -> None:
-        """Offer a frame to everybody who watches its lens; those who have not taken the last one skip it."""
-        for mailbox in self._watching.get(lens, ()):
-            mailbox.offer(lens, frame)
+    def watched_here(self) -> frozenset[Lens]:
+        """What is watched by others than other control planes."""
+        return frozenset(lens for lens, boxes in self._watching.items() if not all(box.elsewhere for box in boxes))
+
+    def publish(self, lens: Lens, frame: Frame, *, pass_on: bool = True) -> None:
+        """Offer a frame to everybody who watches its lens; those who have not taken the last one skip it.
+
+        `pass_on`: also to other control planes. What came from one of them is not passed on.
+        """
+        now = self._clock()
+        for mailbox, pace in self._watching.get(lens, {}).items():
+            if (pass_on or not mailbox.elsewhere) and pace.due(now):
+                mailbox.offer(lens, frame)

@@ -41,6 +41,8 @@ EDGE_HEADER: Final = "Rollcall-Edge"
 WIRE_HEADER: Final = "Rollcall-Wire"
 LINK_PROTOCOL: Final = "rollcall.edge.v1"
 WATCH_PROTOCOL: Final = "rollcall.v1"
+FRAMES_PROTOCOL: Final = "rollcall.frames.v1"
+"""One camera's frames as binary (`pack_frame`), and nothing else."""
 
 
 class Position(msgspec.Struct, frozen=True):

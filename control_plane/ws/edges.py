@@ -11,12 +11,13 @@ from starlette.websockets import WebSocket
 
 from control_plane.auth import EDGE, Caller, check_edge, edge_of
 from control_plane.fanout import Frame, Lens
+from control_plane.parts import first_of
 from control_plane.plane import Plane
 from control_plane.problems import Replaced
 from control_plane.store import sites
 from control_plane.store.db import Connection
 from control_plane.ws.links import RENEW_AFTER_S, Leases, Link
-from control_plane.ws.session import first_of, received, send, told_by_code, while_valid
+from control_plane.ws.session import received, send, told_by_code, while_valid
 from faces.errors import Invalid
 from faces.wire import LINK_PROTOCOL, LinkStatus, decode_text, encode_text, unpack_frame
 

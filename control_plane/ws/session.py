@@ -15,9 +15,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from control_plane.auth import EDGE, TICKET_PROTOCOL, Caller, Need
 from control_plane.feed import News
 from control_plane.notes import Note
+from control_plane.parts import first_of
 from control_plane.plane import Plane
 from control_plane.problems import TABLE, Unauthenticated
 from control_plane.store import tickets
+from control_plane.ws.protocol import cut
 from faces.errors import RollcallError
 
 SEND_WITHIN_S = 10.0
@@ -90,9 +92,12 @@ async def told_by_code(websocket: WebSocket) -> AsyncIterator[None]:
         # A close frame's reason has at most 123 bytes.
         reason = error.message.encode()[:120].decode(errors="ignore")
         await websocket.close(TABLE[error.code].close, reason)
-    except (WebSocketDisconnect, TimeoutError):
-        # Gone, or not reading: there is nobody to tell.
+    except WebSocketDisconnect:
+        # Gone: there is nobody to tell.
         return
+    except TimeoutError:
+        # Nobody reads what we would tell.
+        cut(websocket.scope)
 
 
 async def send(websocket: WebSocket, message: str | bytes) -> None:
@@ -111,16 +116,3 @@ async def received(websocket: WebSocket) -> str | bytes:
         raise WebSocketDisconnect(message["code"])
     text: str | None = message.get("text")
     return message["bytes"] if text is None else text
-
-
-async def first_of(*parts: Coroutine[Any, Any, None]) -> None:
-    """Run until one part ends, and cancel the others; raises what that one raised."""
-    tasks = [asyncio.ensure_future(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

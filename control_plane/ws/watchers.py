@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 from starlette.websockets import WebSocket
@@ -10,26 +12,31 @@ from starlette.websockets import WebSocket
 from control_plane.auth import EVENTS_READ, Caller
 from control_plane.fanout import Lens, Mailbox
 from control_plane.feed import event_message
+from control_plane.parts import first_of
 from control_plane.plane import Plane
 from control_plane.problems import Forbidden
 from control_plane.store import events
 from control_plane.store.events import Wanted
 from control_plane.store.sites import DEFAULT_SITE, PlacedCamera
 from control_plane.ws.progress import Progress
-from control_plane.ws.session import first_of, received, send, told_by_code, while_valid
+from control_plane.ws.session import received, send, told_by_code, while_valid
 from faces.errors import Invalid, NotFound
-from faces.wire import WATCH_PROTOCOL, decode_text, encode_text
+from faces.wire import FRAMES_PROTOCOL, WATCH_PROTOCOL, decode_text, encode_text
 
 PAGE = 200
 MOST_LENSES = 64
 LONGEST_MESSAGE = 4096
 
 
+Fps = Annotated[float, msgspec.Meta(ge=0.1, le=60)]
+
+
 class WatchCamera(msgspec.Struct, frozen=True, kw_only=True, tag="watch"):
-    """Up: send me this camera's frames."""
+    """Up: send me this camera's frames, so many a second at most; None: all there are."""
 
     edge: str
     camera: str
+    fps: Fps | None = None
 
 
 class Unwatch(msgspec.Struct, frozen=True, kw_only=True, tag="unwatch"):
@@ -56,26 +63,46 @@ Asked = WatchCamera | Unwatch | FollowEvents | FollowImports
 
 
 async def stream(websocket: WebSocket, plane: Plane, caller: Caller) -> None:
-    """One watcher, from its handshake to its end. Whoever does not offer our subprotocol is the original's client."""
-    watcher: Watcher | OriginalWatcher
-    if WATCH_PROTOCOL in websocket.scope["subprotocols"]:
-        await websocket.accept(WATCH_PROTOCOL)
+    """One watcher, from its handshake to its end. Whoever offers none of our subprotocols is the original's client."""
+    offered = websocket.scope["subprotocols"]
+    spoken = next((protocol for protocol in (WATCH_PROTOCOL, FRAMES_PROTOCOL) if protocol in offered), None)
+    watcher: Watcher | FramesWatcher
+    if spoken == WATCH_PROTOCOL:
         watcher = Watcher(websocket, plane, caller)
     else:
-        await websocket.accept()
-        watcher = OriginalWatcher(websocket, plane, caller, websocket.query_params.get("camera"))
+        asked = AskedFrames.read(websocket.query_params)
+        watcher = FramesWatcher(websocket, plane, caller, asked, binary=spoken is not None)
+    await websocket.accept(spoken)
     async with told_by_code(websocket):
         await while_valid(plane, caller, EVENTS_READ, watcher.run())
 
 
-class OriginalWatcher:
-    """A client of the original: one JSON message a frame of one camera. What it sends is ignored."""
+class AskedFrames(msgspec.Struct, frozen=True):
+    """In the URL: which camera's frames, so many a second at most."""
 
-    def __init__(self, websocket: WebSocket, plane: Plane, caller: Caller, camera: str | None) -> None:
+    camera: str | None = None
+    fps: Fps | None = None
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> AskedFrames:
+        """Raises Invalid."""
+        try:
+            return msgspec.convert(dict(query), cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise Invalid(f"in the URL: {error}") from error
+
+
+class FramesWatcher:
+    """A client of the original, or one that takes the same as `binary`: a message a frame of one camera. What it sends
+    is ignored."""
+
+    def __init__(self, websocket: WebSocket, plane: Plane, caller: Caller, asked: AskedFrames, *, binary: bool) -> None:
         self._websocket = websocket
         self._plane = plane
         self._caller = caller
-        self._camera = camera
+        self._camera = asked.camera
+        self._fps = asked.fps
+        self._binary = binary
         self._lens: Lens | None = None
         self._wake = asyncio.Event()
         self._mailbox = Mailbox(self._wake.set)
@@ -103,14 +130,14 @@ class OriginalWatcher:
         if self._lens is not None:
             self._plane.fanout.unwatch(self._mailbox, [self._lens])
         if lens is not None:
-            self._plane.fanout.watch(self._mailbox, lens)
+            self._plane.fanout.watch(self._mailbox, lens, self._fps)
         self._lens = lens
 
     async def _pump(self) -> None:
         while True:
             self._wake.clear()
             for frame in self._mailbox.take():
-                await send(self._websocket, frame.original)
+                await send(self._websocket, frame.packed if self._binary else frame.original)
             await self._wake.wait()
 
     async def _ignore(self) -> None:
@@ -147,7 +174,7 @@ class Watcher:
                 raise Invalid(f"a message is longer than {LONGEST_MESSAGE}")
             asked: Asked = decode_text(message, Asked)  # type: ignore[arg-type]
             if isinstance(asked, WatchCamera):
-                self._watch(Lens(asked.edge, asked.camera))
+                self._watch(Lens(asked.edge, asked.camera), asked.fps)
             elif isinstance(asked, Unwatch):
                 self._plane.fanout.unwatch(self._mailbox, self._lenses)
                 self._lenses.clear()
@@ -158,14 +185,14 @@ class Watcher:
             else:
                 await self._follow(asked.after)
 
-    def _watch(self, lens: Lens) -> None:
+    def _watch(self, lens: Lens, fps: float | None) -> None:
         if len(self._lenses) >= MOST_LENSES:
             raise Invalid(f"at most {MOST_LENSES} cameras are watched at once")
         sites = self._caller.sites
         if sites is not None and self._plane.feed.news.places.get(lens.edge) not in sites:
             raise NotFound(f"there is no edge {lens.edge!r}")
         self._lenses.add(lens)
-        self._plane.fanout.watch(self._mailbox, lens)
+        self._plane.fanout.watch(self._mailbox, lens, fps)
 
     async def _follow(self, after: int | None) -> None:
         # The log itself is asked: a client that was quicker than the feed may be ahead of its news.

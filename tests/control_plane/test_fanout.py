@@ -125,3 +125,41 @@ def test_cameras_of_one_name_at_two_edges_are_two(camera: str) -> None:
     fanout.watch(watcher.mailbox, Lens("e1", camera))
     assert fanout.watched("e2") == set()
     assert fanout.watched("e1") == {camera}
+
+
+def test_a_slower_pace_takes_every_so_many_th_frame_and_never_lags() -> None:
+    for fps, shown in ((10.0, 100), (5.0, 50), (4.0, 40), (None, 150), (60.0, 150)):
+        now = 0.0
+        fanout = Fanout(lambda _: None, clock=lambda: now)  # noqa: B023
+        watcher = Watcher()
+        fanout.watch(watcher.mailbox, DOOR, fps)
+        for number in range(150):
+            now = number / 15
+            fanout.publish(DOOR, frame())
+        assert watcher.woken == pytest.approx(shown, abs=2)
+
+
+def test_after_a_pause_a_slower_pace_makes_up_for_nothing() -> None:
+    now = 0.0
+    fanout, watcher = Fanout(lambda _: None, clock=lambda: now), Watcher()
+    fanout.watch(watcher.mailbox, DOOR, 1.0)
+    fanout.publish(DOOR, frame())
+    now = 100.0
+    for _ in range(20):
+        now += 0.1
+        fanout.publish(DOOR, frame())
+    assert watcher.woken <= 5
+
+
+def test_what_is_watched_elsewhere_alone_is_not_watched_here_and_what_came_from_there_does_not_go_back() -> None:
+    here, fanout = Watcher(), Fanout(lambda _: None)
+    there = Mailbox(lambda: None, elsewhere=True)
+    fanout.watch(there, DOOR)
+    assert fanout.watched("e1") == {"door"}
+    assert fanout.watched_here() == frozenset()
+    fanout.watch(here.mailbox, DOOR)
+    assert fanout.watched_here() == {DOOR}
+    fanout.publish(DOOR, frame(), pass_on=False)
+    assert (len(here.mailbox.take()), len(there.take())) == (1, 0)
+    fanout.publish(DOOR, frame())
+    assert (len(here.mailbox.take()), len(there.take())) == (1, 1)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from control_plane.ws import session, watchers
 from faces import wire
@@ -268,6 +268,7 @@ def test_a_cursor_ahead_of_the_log_begins_at_its_end(lone: Any, event: Any) -> N
         '{"type":"publish"}',
         '{"type":"events","after":"x"}',
         '{"type":"watch"}',
+        '{"type":"watch","edge":"e","camera":"c","fps":0}',
         b"\x00",
         " " * 5000,
         "[" * 4000,
@@ -299,14 +300,17 @@ def stalled(port: int, protocol: str) -> sockets.socket:
     return raw
 
 
-@pytest.mark.parametrize("protocol", ["", f"Sec-WebSocket-Protocol: {wire.WATCH_PROTOCOL}\r\n"])
+@pytest.mark.parametrize(
+    "protocol",
+    ["", *(f"Sec-WebSocket-Protocol: {name}\r\n" for name in (wire.WATCH_PROTOCOL, wire.FRAMES_PROTOCOL))],
+)
 def test_a_client_that_never_reads_delays_nobody_and_is_cut_off(
-    lone: Any, monkeypatch: pytest.MonkeyPatch, protocol: str
+    lone: Any, monkeypatch: pytest.MonkeyPatch, protocol: str, wait_for: Any
 ) -> None:
     monkeypatch.setattr(session, "SEND_WITHIN_S", 0.5)
     edge, large = lone.edge(), frame(jpeg=JPEG + b"x" * 60_000)
     with stalled(lone.port, protocol) as slow, edge.link() as link:
-        if protocol:
+        if wire.WATCH_PROTOCOL in protocol:
             slow.sendall(masked({"type": "watch", "edge": edge.id, "camera": "door"}))
         with lone.socket("/ws/face-stream") as client:
             until_watched(link, "door")
@@ -321,6 +325,64 @@ def test_a_client_that_never_reads_delays_nobody_and_is_cut_off(
             link.send(large)
             with contextlib.suppress(TimeoutError):
                 ended = wire.decode_text(link.recv(timeout=0.05), wire.LinkDown) == wire.Watch("door", 0)  # type: ignore[arg-type]
+        wait_for(lambda: reset(slow))
+
+
+def test_a_client_that_reads_a_few_bytes_now_and_then_is_cut_off(lone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "SEND_WITHIN_S", 0.5)
+    edge, large = lone.edge(), frame(jpeg=JPEG + b"x" * 60_000)
+    with stalled(lone.port, "") as slow, edge.link() as link:
+        until_watched(link, "door")
+        deadline = time.monotonic() + 20
+        while not reset(slow):
+            assert time.monotonic() < deadline
+            link.send(large)
+            slow.recv(1)
+            time.sleep(0.01)
+
+
+def test_whoever_asks_for_frames_alone_gets_them_as_binary(lone: Any) -> None:
+    edge = lone.edge(cameras=("door", "yard"))
+    with edge.link() as link, lone.socket("/ws/face-stream?camera=yard", wire.FRAMES_PROTOCOL) as client:
+        assert client.subprotocol == wire.FRAMES_PROTOCOL
+        until_watched(link, "yard")
+        link.send(frame(camera="door"))
+        link.send(frame(camera="yard"))
+        header, jpeg = unpack_frame(client.recv(timeout=10))
+        assert (header.camera, header.edge, bytes(jpeg)) == ("yard", edge.id, JPEG)
+
+
+def test_a_watcher_may_ask_for_fewer_frames(lone: Any) -> None:
+    edge = lone.edge()
+    with edge.link() as link, watch(lone) as slow, lone.socket("/ws/face-stream?fps=0.1") as slower:
+        slow.send(json.dumps({"type": "watch", "edge": edge.id, "camera": "door", "fps": 0.1}))
+        with lone.socket("/ws/face-stream") as client:
+            until_watched(link, "door")
+            until_shown(client, link, frame())
+            for _ in range(20):
+                link.send(frame())
+                client.recv(timeout=10)
+        assert isinstance(slower.recv(timeout=10), str)
+        with pytest.raises(TimeoutError):
+            slower.recv(timeout=0.1)
+        pictures = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                pictures += isinstance(slow.recv(timeout=0.1), bytes)
+        assert pictures == 1
+
+
+@pytest.mark.parametrize("query", ["fps=0", "fps=-1", "fps=nan", "fps=many", "fps=1000"])
+def test_an_impossible_pace_is_refused(server: Any, query: str) -> None:
+    with pytest.raises(InvalidStatus) as error:
+        server.socket(f"/ws/face-stream?{query}")
+    assert error.value.response.status_code == 400
+
+
+def reset(raw: sockets.socket) -> bool:
+    """Whether the other end has cut the connection off, whatever waits to be read."""
+    closed = 7
+    return raw.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, 1)[0] == closed
 
 
 def masked(message: dict[str, str]) -> bytes:
