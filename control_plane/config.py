@@ -28,6 +28,12 @@ def _origins(value: str) -> frozenset[str]:
     return found
 
 
+def _bus(value: str) -> str:
+    if not value.startswith(("redis://", "rediss://")):
+        raise ValueError("is not a redis:// URL")
+    return value
+
+
 def _broker(value: str) -> str:
     if not value.startswith(("redis://", "rediss://", "amqp://", "amqps://")):
         raise ValueError("is not a redis:// or amqp:// URL")
@@ -49,6 +55,8 @@ SETTINGS = (
     *masterkey.SETTINGS,
     Setting("VAULT_URL", "", "database of the keys that the master key wraps; empty: SQLite in DATA_DIR", text),
     Setting("BROKER_URL", "", "redis:// or amqp:// of the job broker; empty: none is needed", _broker),
+    Setting("BUS_URL", "", "redis:// of the bus that several control planes of one database share", _bus),
+    Setting("BUS_NAME", "rollcall", "what its channels begin with: another for each installation on one Redis", text),
     Setting("MAX_PHOTO_BYTES", str(20 * MIB), "largest photo that is taken", whole(1, 1 << 30)),
     Setting("MAX_ARCHIVE_BYTES", str(4096 * MIB), "largest ZIP archive that is taken", whole(1, 1 << 40)),
     Setting("EDGE_KEY_DAYS", "90", "days after which a joined edge takes another credential; 0: never", whole(0, 3650)),
@@ -76,6 +84,8 @@ class Config:
     secret_key_command: str | None
     vault_url: str
     broker_url: str | None
+    bus_url: str | None
+    bus_name: str
     max_photo_bytes: int
     max_archive_bytes: int
     edge_key_days: int

@@ -68,6 +68,7 @@ class Feed:
         self._tick = asyncio.Event()
         self._listeners: dict[object, Callable[[News], None]] = {}
         self._stop = threading.Event()
+        self._asked = threading.Event()
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
@@ -90,8 +91,13 @@ class Feed:
         self._thread = threading.Thread(target=self._follow, args=(loop,), name="feed", daemon=True)
         self._thread.start()
 
+    def look(self) -> None:
+        """There is a commit: look soon, in any thread."""
+        self._asked.set()
+
     async def stop(self) -> None:
         self._stop.set()
+        self._asked.set()
         if self._thread is not None:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
@@ -116,7 +122,9 @@ class Feed:
         while not self._stop.is_set():
             try:
                 with Watch(self._database) as watch:
-                    while not self._stop.wait(watch.interval_s):
+                    while not self._stop.wait(watch.rest_s):
+                        self._asked.wait(watch.interval_s - watch.rest_s)
+                        self._asked.clear()
                         if watch.changed():
                             news = self._read(news)
                             loop.call_soon_threadsafe(self._publish, news)

@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Self, TypeVar
+from uuid import uuid4
 
 from starlette.datastructures import Headers
 
 from control_plane.auth import Caller, Gate, Need
+from control_plane.bus import Bus
+from control_plane.bus_line import Line
 from control_plane.config import Config
 from control_plane.dispatch import Dispatch, Job
 from control_plane.fanout import Fanout
@@ -48,8 +51,12 @@ class Plane:
         self.clock = clock
         self.blobs = BlobStore(config.data_dir / "blobs", database.vault)
         self.links = Links()
-        self.fanout = Fanout(self.links.wake)
+        self.fanout = Fanout(self._watch_changed)
         self.feed = Feed(database)
+        self._bus_wake = asyncio.Event()
+        self._bus = Bus(uuid4().hex, self.fanout, wake=self._bus_wake.set, news=self.feed.look)
+        self.bus_line = Line(config.bus_url, config.bus_name, self._bus, self._bus_wake) if config.bus_url else None
+        self._wrote = threading.Event()
         self.gate = Gate(lambda: self.feed.news.keys, clock, open_without=config.loopback)
         self._noted: dict[str, datetime] = {}
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
@@ -104,10 +111,12 @@ class Plane:
                 audit.append(connection, [note.entry(self.clock(), made=done)])
             return done
 
+        self._wrote.set()
         with self._writer:
             done = self.database.committed(noted_work)
         if note is not None:
             note.written = True
+        self.feed.look()
         return done
 
     @property
@@ -136,7 +145,8 @@ class Plane:
         try:
             await self.feed.start()
             with self.feed.listening(self._hint):
-                yield
+                async with self._on_the_bus():
+                    yield
         finally:
             with contextlib.suppress(Unavailable):
                 await self.looks.close()
@@ -147,6 +157,22 @@ class Plane:
             self._dispatch.close()
             self.database.close()
 
+    @contextlib.asynccontextmanager
+    async def _on_the_bus(self) -> AsyncIterator[None]:
+        if self.bus_line is None:
+            yield
+            return
+        held = asyncio.create_task(self.bus_line.run())
+        try:
+            yield
+        finally:
+            held.cancel()
+            await asyncio.gather(held, return_exceptions=True)
+
+    def _watch_changed(self, edge: str) -> None:
+        self.links.wake(edge)
+        self._bus_wake.set()
+
     def _take_in(self, connection: Connection, items: list[Arrival]) -> list[list[Verdict] | NotFound]:
         return events.take_in(connection, items, self.clock())
 
@@ -155,6 +181,10 @@ class Plane:
 
     def _hint(self, before: News) -> None:
         news = self.feed.news
+        # What others have committed they tell themselves.
+        if self._wrote.is_set() and news != before:
+            self._wrote.clear()
+            self._bus.committed()
         self.pages.forget(news.revisions)
         for gallery, revision in news.revisions.items():
             if revision != before.revisions.get(gallery):

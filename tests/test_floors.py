@@ -20,6 +20,7 @@ LAWS: dict[str, tuple[str, ...]] = {
     "control_plane": ("control_plane", "faces"),
     "control_plane.store": ("control_plane.store", "faces"),
     "control_plane.fanout": ("faces",),
+    "control_plane.bus": ("faces", "control_plane.fanout"),
     "jobs": ("jobs", "control_plane.store", "control_plane.dispatch", "faces"),
     "jobs.archive": ("faces", "jobs.directory", "jobs.manifest"),
     "jobs.directory": ("faces",),

@@ -13,11 +13,12 @@ class Watch:
     """Asked often (`changed()`), answers whether the database may have changed since it was last asked.
 
     SQLite counts foreign commits in `PRAGMA data_version`, which costs microseconds to read. Postgres has no such
-    counter: there the answer is always yes, and the caller asks less often (`interval_s`). For one thread.
+    counter: there the answer is always yes, and the caller asks less often (`interval_s`; `rest_s` after the last time
+    at the earliest, whoever says that there is something new). For one thread.
     """
 
     def __init__(self, database: Database) -> None:
-        self.interval_s = 0.02 if database.is_sqlite else 0.2
+        self.rest_s, self.interval_s = (0.02, 0.02) if database.is_sqlite else (0.05, 0.2)
         self._connection = database.engine.raw_connection() if database.is_sqlite else None
         self._version: int | None = None
 
