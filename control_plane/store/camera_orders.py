@@ -11,10 +11,12 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import sites
+from control_plane.store import seals, sites
 from control_plane.store.db import new_id
+from control_plane.store.seals import Plain, Sealed
 from control_plane.store.tables import camera_orders
 from faces.errors import Conflict, NotFound
+from faces.sealing import about
 from faces.wire import CameraOrder, OrderAction, OrderOutcome
 
 KEPT = timedelta(minutes=15)
@@ -64,7 +66,7 @@ def create(connection: sa.Connection, edge_id: str, order: CameraOrder, now: dat
             edge_id=edge_id,
             action=order.action,
             camera=order.camera,
-            body=msgspec.msgpack.encode(order),
+            body=_sealed(connection, edge_id, order.id, msgspec.msgpack.encode(order)),
             state=OrderState.PENDING,
             message="",
             remedy="",
@@ -89,7 +91,7 @@ def picture(connection: sa.Connection, edge_id: str, order_id: str) -> bytes:
     found = connection.execute(sa.select(camera_orders.c.picture).where(_of(edge_id, order_id))).scalar()
     if found is None:
         raise unknown(order_id)
-    return bytes(found)
+    return seals.unseal_all(connection, [Sealed(_what(order_id), found)])[0]
 
 
 def unknown(order_id: str) -> NotFound:
@@ -100,11 +102,12 @@ def waiting(connection: sa.Connection, edge_id: str, now: datetime) -> list[Came
     """What an edge has to do, oldest first."""
     fresh = (camera_orders.c.action != OrderAction.LOOK) | (camera_orders.c.created_at > now - LOOK_WITHIN)
     query = (
-        sa.select(camera_orders.c.body)
+        sa.select(camera_orders.c.id, camera_orders.c.body)
         .where((camera_orders.c.edge_id == edge_id) & (camera_orders.c.state == OrderState.PENDING) & fresh)
         .order_by(camera_orders.c.id)
     )
-    return [msgspec.msgpack.decode(body, type=CameraOrder) for body in connection.execute(query).scalars()]
+    found = [Sealed(_what(order_id), body) for order_id, body in connection.execute(query)]
+    return [msgspec.msgpack.decode(body, type=CameraOrder) for body in seals.unseal_all(connection, found)]
 
 
 def newest(connection: sa.Connection) -> dict[str, str]:
@@ -117,6 +120,7 @@ def newest(connection: sa.Connection) -> dict[str, str]:
 def finish(connection: sa.Connection, edge_id: str, order_id: str, outcome: OrderOutcome, now: datetime) -> None:
     """Note how an edge says it went; one that is finished stays as it is. Raises NotFound."""
     get(connection, edge_id, order_id)
+    picture = outcome.picture and _sealed(connection, edge_id, order_id, outcome.picture)
     connection.execute(
         camera_orders.update()
         .where(_of(edge_id, order_id) & (camera_orders.c.state == OrderState.PENDING))
@@ -124,7 +128,7 @@ def finish(connection: sa.Connection, edge_id: str, order_id: str, outcome: Orde
             state=OrderState.DONE if outcome.done else OrderState.FAILED,
             message=outcome.message,
             remedy=outcome.remedy,
-            picture=outcome.picture,
+            picture=picture,
             body=None,
             finished_at=now,
         )
@@ -136,6 +140,15 @@ def forget(connection: sa.Connection, now: datetime) -> None:
     stale = camera_orders.c.finished_at <= now - KEPT
     looks = (camera_orders.c.action == OrderAction.LOOK) & (camera_orders.c.created_at <= now - KEPT)
     connection.execute(camera_orders.delete().where(stale | looks))
+
+
+def _sealed(connection: sa.Connection, edge_id: str, order_id: str, data: bytes) -> bytes:
+    """A camera's password, or what it shows, as the row is to hold it: both go within the hour, the key stays."""
+    return seals.seal_all(connection, [Plain(f"cameras/{edge_id}", _what(order_id), data)])[0]
+
+
+def _what(order_id: str) -> bytes:
+    return about("camera_order", order_id)
 
 
 def _of(edge_id: str, order_id: str) -> sa.ColumnElement[bool]:

@@ -123,3 +123,16 @@ def _edge(connection: Any, now: Any) -> None:
 def test_an_order_survives_its_encoding() -> None:
     order = CameraOrder(id="o", action=OrderAction.PUT, camera="gate", settings={"source": SOURCE})
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(order), type=CameraOrder) == order
+
+
+def test_a_cameras_password_and_picture_are_sealed_in_the_row(database: Any, jpeg: bytes) -> None:
+    now = utcnow()
+    with database.write() as connection:
+        _edge(connection, now)
+        put = CameraOrder(action=OrderAction.PUT, camera="gate", settings={"source": SOURCE})
+        order_id = camera_orders.create(connection, "e", put, now)
+        assert b"hush" not in bytes(connection.execute(sa.select(table.c.body)).scalar_one())
+        assert camera_orders.waiting(connection, "e", now)[0].settings == {"source": SOURCE}
+        camera_orders.finish(connection, "e", order_id, OrderOutcome(done=True, picture=jpeg), now)
+        assert jpeg not in bytes(connection.execute(sa.select(table.c.picture)).scalar_one())
+        assert camera_orders.picture(connection, "e", order_id) == jpeg
