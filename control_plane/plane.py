@@ -84,9 +84,11 @@ class Plane:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def auditing(self, note: Note | None) -> Self:
-        """The same plane for one request, which the audit log is told of in the first transaction that it writes."""
-        if note is not None:
-            self.looks.check()
+        """The same plane for one request, which the audit log is told of in the first transaction that it writes.
+        Raises Unavailable where the log cannot be written."""
+        if note is None:
+            return self
+        self.looks.check()
         plane = copy.copy(self)
         plane.audit_note = note
         return plane

@@ -14,7 +14,7 @@ import msgspec
 from rich.console import Console
 
 from faces.engine import DETECTORS, ENGINES
-from faces.errors import Invalid, RollcallError
+from faces.errors import Invalid, Reason, Refused, RollcallError
 from rollcall import __version__
 from rollcall.up import Place
 
@@ -185,11 +185,18 @@ def import_(file: Path, data: Path, url: str, force: bool, dry_run: bool) -> Non
         run(file, url.rstrip("/"), console, force=force, dry_run=dry_run)
         return
     from control_plane.store.db import utcnow
+    from jobs.config import Config as WorkerConfig
     from rollcall import face_db
     from rollcall.moving_in import move_in
 
     if file.suffix != ".pkl":
         raise Invalid(f"{file.name} is neither a ZIP nor a face_db.pkl", remedy="Its name ends with .zip or .pkl.")
+    if WorkerConfig.read(os.environ).require_consent:
+        raise Refused(
+            Reason.CONSENT_MISSING,
+            "REQUIRE_CONSENT is set, and a face_db.pkl says nothing of consent",
+            remedy="Import their photos as a ZIP whose manifest.csv does.",
+        )
     people = face_db.read(file.read_bytes())
     with _database(data) as database, _progress("Moving in", len(people)) as advance:
         moved = move_in(database, people, utcnow, advance)

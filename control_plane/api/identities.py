@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.responses import Response
@@ -22,6 +22,8 @@ from control_plane.store.reach import Reach
 from faces.consent import Consent
 from faces.errors import Conflict, Invalid, NotFound
 
+Basis = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.:-]+$", max_length=64)]
+
 
 class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A person to be added, without photos yet. `galleries` are ids. `consent_basis` is a code of your own, such as
@@ -32,7 +34,7 @@ class NewIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     attributes: dict[str, Any] = {}
     valid_from: Moment | None = None
     valid_until: Moment | None = None
-    consent_basis: str | None = None
+    consent_basis: Basis | None = None
     consent_given_at: Moment | None = None
     consent_until: Moment | None = None
     galleries: tuple[str, ...] = (DEFAULT_GALLERY,)
@@ -46,7 +48,7 @@ class ChangedIdentity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     attributes: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
     valid_from: Moment | msgspec.UnsetType | None = msgspec.UNSET
     valid_until: Moment | msgspec.UnsetType | None = msgspec.UNSET
-    consent_basis: str | msgspec.UnsetType | None = msgspec.UNSET
+    consent_basis: Basis | msgspec.UnsetType | None = msgspec.UNSET
     consent_given_at: Moment | msgspec.UnsetType | None = msgspec.UNSET
     consent_until: Moment | msgspec.UnsetType | None = msgspec.UNSET
 

@@ -17,6 +17,8 @@ MSGPACK = "application/msgpack"
 BEYOND_SCHEMAS = (
     "holds characters that are no text",
     "valid_until is not after valid_from",
+    "consent_basis is missing",
+    "consent_until is not after consent_given_at",
     "give either ids, or since (and until)",
     "statuses is empty, and no alarms are asked for",
     "there is no site ",

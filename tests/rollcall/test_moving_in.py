@@ -17,6 +17,7 @@ from control_plane.store.db import Database
 from faces import engine as engines
 from faces.encoding import FACE_RECOGNITION_BGR
 from faces.engine.enroll import enroll
+from faces.errors import Refused
 from faces.replica import Replica
 from rollcall import face_db
 from rollcall.cli import cli
@@ -94,3 +95,12 @@ def test_the_bgr_model_is_of_its_own(data: Path) -> None:
     photo = (data / "portraits" / "obama.jpg").read_bytes()
     rgb, bgr = (enroll(engines.load(m), photo).encoding for m in ("face_recognition", FACE_RECOGNITION_BGR))
     assert np.linalg.norm(rgb - bgr) > 0.1
+
+
+def test_nobody_moves_in_without_consent_where_it_is_required(
+    pickled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUIRE_CONSENT", "true")
+    refused = CliRunner().invoke(cli, ["import", str(pickled), "--data", str(tmp_path)])
+    assert isinstance(refused.exception, Refused)
+    assert "manifest.csv" in refused.exception.remedy
