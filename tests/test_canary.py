@@ -24,10 +24,10 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from control_plane.store import members
-from control_plane.store.db import Database
 from edge import credential
 from faces.encoding import from_bytes
 from faces.gallery import EncodingRow
+from rollcall.access import database_of
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre, start_edge
 
@@ -51,8 +51,8 @@ control_plane.auth.Gate.key = told
 """
 """A fault that says too much."""
 
-KEPT = ("template", "webhook secret", "new webhook secret", "webhook token")
-"""What the database is there to keep; sealed, where that is set up."""
+KEPT = ("webhook secret", "new webhook secret", "webhook token")
+"""What the database keeps as it is."""
 
 NEEDLE_BYTES = 24
 
@@ -132,7 +132,7 @@ class World:
         return {what for what in self.secrets.within(data) if not (".db" in place and what.startswith(KEPT))}
 
     def holds_secrets(self, path: Path) -> bool:
-        return path.name in (credential.MEMBERSHIP, "sitecustomize.py", "cameras.json") or "blobs" in path.parts
+        return path.name in (credential.MEMBERSHIP, "sitecustomize.py", "cameras.json")
 
 
 @pytest.fixture
@@ -249,13 +249,9 @@ def break_something(world: World, admin: dict[str, str], data: Path) -> None:
 
 
 def template_of(world: World, person: str) -> bytes:
-    database = Database(f"sqlite:///{world.place.data / 'rollcall.db'}")
-    try:
-        with database.read() as connection:
-            (row,) = (r for r, _ in members.rows(connection, person) if isinstance(r, EncodingRow))
-            return row.data
-    finally:
-        database.close()
+    with database_of(world.place.data) as database, database.read() as connection:
+        (row,) = (r for r, _ in members.rows(connection, person) if isinstance(r, EncodingRow))
+        return row.data
 
 
 def join_and_watch(world: World, admin: dict[str, str]) -> None:
@@ -281,7 +277,7 @@ class Ears(threading.Thread):
     """Listens to the stream, and to what everybody on this machine may read of its processes."""
 
     def __init__(self, world: World, admin: dict[str, str]) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._world = world
         self._over = threading.Event()
         ticket = world.told("POST", "/v1/tickets", headers=admin)["subprotocol"]
