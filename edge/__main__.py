@@ -5,51 +5,52 @@ from __future__ import annotations
 import logging
 import math
 import os
-import platform
 import signal
 import sqlite3
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields, replace
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from edge import VERSION, parts
+from edge import build, parts
 from edge import credential as credentials
 from edge.camera import Change, Notice
 from edge.cameras import Cameras, Lens
 from edge.config import USUAL_URL, CameraConfig, Config, cores
 from edge.credential import MEMBERSHIP, Credential
-from edge.decide import Held, Thresholds
+from edge.decide import Held
 from edge.frames import Frame, Sight
 from edge.funnel import Outcome
 from edge.gate import Gate
-from edge.journal import line
-from edge.lease import DAY_S, Lease
+from edge.health import TICK_S, Health, Tally
+from edge.lease import Lease
 from edge.link import Link, link_url
 from edge.memory import bound_arenas
+from edge.metrics import Figures, Metrics, MetricsPage
+from edge.notify import NOBODY, Notifier
 from edge.orders import Orders
 from edge.parts import Part
 from edge.plane import ControlPlane, edge_id, headers
 from edge.preview import Preview
-from edge.recognize import Policy, Recognizer
+from edge.recognize import Recognizer
+from edge.record import Recorder
 from edge.reload import Reloader
 from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
 from edge.seal import open_seal
-from edge.spool import Bounds, Spool
+from edge.spool import Spool
+from edge.stages import Timed
 from edge.stream import Stream
 from edge.uplink import Poster, Syncer, elapsed_s
-from faces import engine as engines
-from faces.encoding import SFACE
+from edge.watchdog import DELIVERY_S, LOOK_S, SYNC_S, Watchdog
 from faces.engine import Engine
-from faces.errors import RollcallError, SettingError
-from faces.events import Event, EventKind, Status, uuid7
+from faces.errors import RollcallError
+from faces.events import EventKind
 from faces.masterkey import Source
 from faces.wire import Hello, Hint, LinkStatus
 
@@ -72,7 +73,7 @@ class Edge:
     """An edge, built from its settings."""
 
     def __init__(self, config: Config, engine: Engine) -> None:
-        _make(config.data_dir)
+        build.folder(config.data_dir)
         self._config = config
         self._stopping = threading.Event()
         seal = open_seal(config.data_dir, Source.of(config), sealing=config.encrypt)
@@ -80,29 +81,33 @@ class Edge:
         self._lease = Lease(config.lease_days, self._replica.spent(), elapsed_s(), time.time())
         self._lease.limit(self._replica.lease_days())
         if self._replica.model != engine.model:
-            engine = _engine(config, self._replica.model)
-        self._engines = {engine.model: engine}
+            engine = build.engine(config, self._replica.model)
+        self._metrics = Metrics(self._figures)
+        self._watchdog = Watchdog()
+        self._tally = Tally(config.data_dir / "hangs")
+        self._engines = {engine.model: Timed(engine, self._metrics.took)}
         self._cameras = Cameras(self, self._lens, config.cameras_at_once or cores())
         self._cameras.change(config.cameras)
         first = config.cameras[0].name
-        self._spool = Spool(config.data_dir / "spool.db", _bounds(config), camera=first, elapsed=elapsed_s, seal=seal)
+        bounds = build.bounds(config)
+        self._spool = Spool(config.data_dir / "spool.db", bounds, camera=first, elapsed=elapsed_s, seal=seal)
         self._admitting = True
         self._id = edge_id(config.data_dir / "edge-id")
         url, credential = credentials.read(config.data_dir / MEMBERSHIP) or (USUAL_URL, Credential())
         self._url = config.control_plane_url or url
         self._credential = Credential(config.edge_key) if config.edge_key else credential
-        self._poster = Repeater("delivery of events", Poster(self._plane(), self._spool).step, Backoff(0.5, 5.0))
+        self._poster = self._repeater("delivery of events", Poster(self._plane(), self._spool).step, DELIVERY_S)
         self._syncer = Syncer(
             self._plane(),
             self._replica,
-            _hello(config, engine.name),
+            build.hello(config, engine.name),
             self._poster.hurry,
             self._lease,
             self._spool,
             self._engage,
             self._credential,
         )
-        self._syncing = Repeater("synchronisation of galleries", self._syncer.step, Backoff(0.5, 5.0))
+        self._syncing = self._repeater("synchronisation of galleries", self._syncer.step, SYNC_S)
         self._link = Link(
             link_url(self._url),
             lambda: headers(self._id, self._credential.key),
@@ -115,12 +120,16 @@ class Edge:
         self._gate: Gate | None = None
         if config.webhook_url:
             self._gate = Gate(config.webhook_url, config.webhook_max_age, config.webhook_secret)
+        self._recorder = Recorder(self._spool, self._gate, self._poster.wake)
         self._viewers: list[Viewer] = []
         self._parts: dict[str, Part] = {"sync": self._syncing, "delivery": self._poster, "link": self._link}
         self._parts["cameras"] = self._cameras
         if self._gate:
             self._parts["gate"] = self._gate
         self._add_viewers()
+
+    def _repeater(self, name: str, work: Callable[[], float], bound_s: float) -> Repeater:
+        return Repeater(name, self._watchdog.watched(name, bound_s, work), Backoff(0.5, 5.0))
 
     def _plane(self) -> ControlPlane:
         """The control plane, for one thread."""
@@ -135,7 +144,7 @@ class Edge:
         config = self._config
         orders = Orders(self._plane(), config.data_dir, self._watched, reload, allowed=config.remote_cameras)
         self._viewers.append(orders)
-        self._parts["orders"] = self._ordering = Repeater("orders for cameras", orders.step, Backoff(0.5, 5.0))
+        self._parts["orders"] = self._ordering = self._repeater("orders for cameras", orders.step, DELIVERY_S)
 
     def _watched(self) -> set[str]:
         return {lens.config.name for lens in self._cameras.lenses}
@@ -154,30 +163,42 @@ class Edge:
             self._viewers.append(stream)
             self._parts["stream"] = stream
         if config.show_window:
-            preview = Preview(config.preview_port, config.ws_jpeg_quality)
+            preview = Preview(config.preview_host, config.preview_port, config.ws_jpeg_quality)
             log.info("the picture is shown at %s", preview.url)
             self._viewers.append(preview)
             self._parts["preview"] = preview
+        if config.metrics_port:
+            self._parts["metrics"] = page = MetricsPage(self._metrics, config.metrics_host, config.metrics_port)
+            log.info("metrics are at %s", page.url)
 
     def stop(self) -> None:
         """End soon; may be called from anywhere."""
         self._stopping.set()
 
-    def run(self, reloader: Reloader | None = None) -> None:
-        """Run until stopped, or until all files have ended where EXIT_AT_END says so; with what calls `change`."""
+    def run(self, reloader: Reloader | None = None, notifier: Notifier = NOBODY) -> None:
+        """Run until stopped, or until all files have ended where EXIT_AT_END says so; with what calls `change`, and
+        who is told how it goes."""
         if reloader:
             self._parts["reload"] = reloader
             self._take_orders(reloader.now)
-        running = [parts.start(name, part, self._stopping) for name, part in self._parts.items()]
+        running = {name: parts.start(name, part, self._stopping) for name, part in self._parts.items()}
+        health = Health(
+            self._watchdog,
+            notifier,
+            self._tally,
+            lambda: [name for name, (_, thread) in running.items() if not thread.is_alive()],
+        )
+        notifier.ready()
         try:
-            self._wait(lambda: self._config.exit_at_end and self._cameras.ended)
+            self._live(health)
             if self._config.exit_at_end:
                 self._drain()
         finally:
+            notifier.stopping()
             self._stopping.set()
-            for part, _ in running:
+            for part, _ in running.values():
                 part.stop()
-            for _, thread in running:
+            for _, thread in running.values():
                 thread.join(parts.STOP_S)
             self._replica.close()
             self._spool.close()
@@ -188,10 +209,10 @@ class Edge:
         self._cameras.change(config.cameras)
         before, self._config = self._config, replace(self._config, cameras=config.cameras)
         if before.cameras != config.cameras:
-            self._syncer.introduce(_hello(self._config, self._replica.model))
+            self._syncer.introduce(build.hello(self._config, self._replica.model))
             self._syncing.hurry()
         log.info("watching %s", ", ".join(camera.name for camera in config.cameras))
-        if waiting := _changed(self._config, config):
+        if waiting := build.changed(self._config, config):
             log.warning("%s: counts from the next start on", ", ".join(waiting))
 
     def begin(self, lens: Lens) -> None:
@@ -200,35 +221,39 @@ class Edge:
             self._wait(self._syncer.ready, FIRST_SYNC_S)
 
     def look(self, lens: Lens, frame: Frame) -> None:
+        with self._watchdog.working(f"camera {lens.config.name}", LOOK_S):
+            self._look(lens, frame)
+
+    def _look(self, lens: Lens, frame: Frame) -> None:
         sight = lens.recognizer.look(frame, self._galleries(lens), admits=self._admits())
-        self._record(sight.events)
+        self._recorder.record(sight.events)
         for viewer in self._viewers:
             viewer.offer(sight)
 
     def noticed(self, lens: Lens, notice: Notice) -> None:
         """Take a notice of a camera."""
-        self._record(lens.recognizer.conclude())
+        self._recorder.record(lens.recognizer.conclude())
         if notice.change is Change.END:
             log.info("camera %s: the file has ended", lens.config.name)
         else:
             kind = EventKind(f"camera_{notice.change}")
-            self._record([_camera_event(lens.config.name, kind, notice.at, notice.reason)])
+            self._recorder.record([build.camera_event(lens.config.name, kind, notice.at, notice.reason)])
 
     def left(self, lens: Lens) -> None:
-        self._record(lens.recognizer.conclude())
+        self._recorder.record(lens.recognizer.conclude())
 
     def _lens(self, camera: CameraConfig, offered: Callable[[], None]) -> Lens:
         return Lens(camera, self._recognizer(camera, self._replica.model, Counter()), offered)
 
     def _recognizer(self, camera: CameraConfig, model: str, funnel: Counter[Outcome]) -> Recognizer:
         engine = self._engines[model]
-        return Recognizer(engine, camera.name, _policy(camera, engine), os.urandom, funnel)
+        return Recognizer(engine, camera.name, build.policy(camera, engine), os.urandom, funnel)
 
     def _galleries(self, lens: Lens) -> Sequence[Held]:
         """The galleries as the engine in use can search them. The other engine takes over as soon as it has one."""
         held, model = self._replica.held, self._replica.model
         if lens.recognizer.model != model and any(h.gallery.model == model for h in held):
-            self._record(lens.recognizer.conclude())
+            self._recorder.record(lens.recognizer.conclude())
             lens.recognizer = self._recognizer(lens.config, model, lens.recognizer.funnel)
             log.info("camera %s: recognising by the engine %s from now on", lens.config.name, model)
         if all(h.gallery.model == lens.recognizer.model for h in held):
@@ -239,13 +264,13 @@ class Edge:
         """Make ready to recognise by another engine, while the one in use goes on."""
         config = self._config
         log.info("galleries go by the engine %s: loading it", model)
-        engine = _engine(config, model)
+        engine = Timed(build.engine(config, model), self._metrics.took)
         if config.th_accept is not None:
             log.warning(
                 "TH_ACCEPT=%g was set for the engine %s; it counts for %s too", config.th_accept, config.engine, model
             )
         self._engines[model] = engine
-        return _hello(self._config, model)
+        return build.hello(self._config, model)
 
     def _admits(self) -> bool:
         """Whether the lease lasts; it is said once when it has expired."""
@@ -257,24 +282,17 @@ class Edge:
         self._admitting = admits
         return admits
 
-    def _record(self, events: Iterable[Event]) -> None:
-        """Spool the events, tell the gate, and wake whoever delivers them."""
-        decided_s = self._gate.clock() if self._gate else None
-        for event in events:
-            log.info("%s", line(event))
-            try:
-                self._spool.append(event)
-            except sqlite3.Error as error:
-                log.error("event %s is lost: the spool cannot be written to (%s)", event.id, error)
-            if self._gate and event.status is Status.PASS:
-                self._gate.offer(event, decided_s)
-            self._poster.wake()
-
     def _drain(self) -> None:
         """Give the last events time to be delivered."""
         self._wait(lambda: not len(self._spool), DRAIN_S)
         if left := len(self._spool):
             log.warning("%d events are not delivered yet: they stay in the spool", left)
+
+    def _live(self, health: Health) -> None:
+        """Look after the parts until it is time to end."""
+        files = self._config.exit_at_end
+        while not (files and self._cameras.ended) and not self._stopping.wait(0.02 if files else TICK_S):
+            health.tick()
 
     def _wait(self, condition: Callable[[], bool], timeout_s: float = math.inf) -> None:
         """Wait for a condition, for a while, and not when told to stop."""
@@ -282,46 +300,19 @@ class Edge:
         while not condition() and time.monotonic() < until and not self._stopping.wait(0.02):
             pass
 
+    def _figures(self) -> Figures:
+        now = time.monotonic()
+        return Figures(
+            cameras=[lens.figures(now) for lens in self._cameras.lenses],
+            spooled=len(self._spool),
+            unconfirmed_s=self._lease.spent_s(elapsed_s()),
+            failing={name: part.failing for name, part in self._parts.items() if isinstance(part, Repeater)},
+            hangs=self._tally.count,
+        )
+
     def _status(self) -> LinkStatus:
         now = time.monotonic()
         return LinkStatus(cameras=[lens.status(now) for lens in self._cameras.lenses], spooled=len(self._spool))
-
-
-def _changed(before: Config, now: Config) -> list[str]:
-    """The settings that differ, by name."""
-    return [field.name.upper() for field in fields(Config) if getattr(before, field.name) != getattr(now, field.name)]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingError(f"DATA_DIR {folder} cannot be made: {error.strerror}", remedy="Name another.") from error
-
-
-def _bounds(config: Config) -> Bounds:
-    return Bounds(bytes=config.spool_max_mb << 20, events=config.spool_max_events, age_s=config.spool_max_days * DAY_S)
-
-
-def _policy(camera: CameraConfig, engine: Engine) -> Policy:
-    accept = engine.th_accept if camera.th_accept is None else camera.th_accept
-    return Policy(camera.scale, camera.cooldown, Thresholds(accept, camera.threshold))
-
-
-def _engine(config: Config, name: str) -> Engine:
-    """An engine by its name, which is that of its encodings' model too; DETECTOR is that of the one configured."""
-    detector = config.detector if name == config.engine or name != SFACE else engines.YUNET
-    return engines.load(name, models=config.models, threads=config.threads, detector=detector)
-
-
-def _hello(config: Config, engine: str) -> Hello:
-    name = config.edge_name or platform.node() or "edge"
-    cameras = [camera.name for camera in config.cameras]
-    return Hello(name=name, site=config.site, version=VERSION, engine=engine, cameras=cameras)
-
-
-def _camera_event(camera: str, kind: EventKind, at: datetime, reason: str) -> Event:
-    return Event(id=uuid7(at, os.urandom(10)), kind=kind, camera=camera, captured_at=at, reason=reason or None)
 
 
 def main() -> int:
@@ -339,13 +330,18 @@ def main() -> int:
         config = read()
         if not config.encrypt:
             log.warning("ENCRYPT is off: encodings and thumbnails lie on the disk for whoever can read it")
-        edge = Edge(config, _engine(config, config.engine))
+        edge = Edge(config, build.engine(config, config.engine))
     except RollcallError as error:
         log.error("%s", " ".join((error.message, error.remedy)).strip())
         return 2
     except sqlite3.Error as error:
         log.error("DATA_DIR: what lies there cannot be opened (%s)", error)
         return 2
+
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        log.warning(
+            "this runs as root, which an edge never needs: give it a user of its own (deploy/rollcall-edge.service)"
+        )
 
     def ended(signum: int, frame: FrameType | None) -> None:
         edge.stop()
@@ -354,7 +350,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, ended)
     reloader = Reloader(config.file, read, edge.change)
     signal.signal(signal.SIGHUP, lambda signum, frame: reloader.ask())
-    edge.run(reloader)
+    edge.run(reloader, Notifier(os.environ, os.getpid()))
     return 0
 
 

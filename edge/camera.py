@@ -138,8 +138,9 @@ class Camera:
     an old one. A file of which every frame is wanted waits for whoever takes them.
 
     `offered` is called whenever there is something to take; it must neither wait nor take it. `dropped` counts frames
-    that were wanted and gave way to newer ones. Whoever takes the frames may say since when they want another one:
-    `wanted_from`, by the frames' clock.
+    that were wanted and gave way to newer ones, `captured` all that came, `losses` how often the camera was lost, and
+    `decoding_s` the processor's time that capturing took. Whoever takes the frames may say since when they want another
+    one: `wanted_from`, by the frames' clock.
     """
 
     def __init__(
@@ -151,7 +152,8 @@ class Camera:
         offered: Callable[[], None] = lambda: None,
     ) -> None:
         self.name = name
-        self.dropped = 0
+        self.dropped = self.captured = self.losses = 0
+        self.decoding_s = 0.0
         self.wanted_from = -math.inf
         self._offered = offered
         self.shown = redact(source)
@@ -265,8 +267,12 @@ class Camera:
         fps = capture.get(cv2.CAP_PROP_FPS)
         interval = 1 / (fps if 1 <= fps <= 1000 else USUAL_FPS)
         backlog = Backlog(interval)
+        spent = time.thread_time()
         while not self._stopping.is_set() and self._attempt is attempt and capture.grab():
             attempt.active = time.monotonic()
+            self.captured += 1
+            before, spent = spent, time.thread_time()
+            self.decoding_s += spent - before
             if not self.is_file and backlog.old(attempt.active):
                 continue
             grabbed = self._grabbed(interval)
@@ -333,6 +339,7 @@ class Camera:
             self._pending = deque(item for item in self._pending if isinstance(item, Notice))
         if not self._lost:
             self._lost = True
+            self.losses += 1
             log.warning("camera %s: %s is lost: %s", self.name, self.shown, reason)
             self._notice(Change.LOST, reason)
 

@@ -15,6 +15,7 @@ from edge.camera import Camera, Change, Notice
 from edge.config import CameraConfig
 from edge.frames import Frame
 from edge.funnel import summed
+from edge.metrics import CameraFigures
 from edge.recognize import Recognizer
 from faces.wire import CameraStatus
 
@@ -41,7 +42,7 @@ class Lens:
     through it.
 
     `turn` is when it was last looked at, `rests_until` how long it is left alone (seconds of a clock that never
-    steps). `ended`: it is a file, and that is over.
+    steps). `ended`: it is a file, and that is over. `looked_at`: how many frames were.
     """
 
     def __init__(self, config: CameraConfig, recognizer: Recognizer, offered: Callable[[], None]) -> None:
@@ -50,6 +51,7 @@ class Lens:
         self.camera = Camera(config.name, config.source, config.pace, config.loop, offered)
         self.turn = self.rests_until = -math.inf
         self.busy = self.leaving = self.ended = False
+        self.looked_at = 0
         self._interval_s = 1 / config.max_fps
         self._looked: deque[float] = deque(maxlen=math.ceil(config.max_fps * FPS_OVER_S) + 1)
 
@@ -59,6 +61,7 @@ class Lens:
 
     def took(self, frame: Frame, now: float) -> None:
         """Note that a frame is looked at."""
+        self.looked_at += 1
         self._looked.append(now)
         self._want(frame, self._interval_s)
 
@@ -85,6 +88,11 @@ class Lens:
             dropped=self.camera.dropped,
             funnel=summed(self.recognizer.funnel),
         )
+
+    def figures(self, now: float) -> CameraFigures:
+        """The same, and what has been counted, for whoever keeps figures."""
+        camera = self.camera
+        return CameraFigures(self.status(now), camera.captured, self.looked_at, camera.losses, camera.decoding_s)
 
 
 class Watcher(Protocol):

@@ -73,7 +73,10 @@ SETTINGS = (
     Setting("TH_ACCEPT", "", "distance up to which a person passes; empty: the engine's own (0.45)", number(0, 2)),
     Setting("THRESHOLD", "0.6", "distance below which a rejected face is given the nearest name", number(0, 2)),
     Setting("SHOW_WINDOW", "false", "show the annotated picture on a local page", flag),
-    Setting("PREVIEW_PORT", "5050", "port of that page on 127.0.0.1", whole(1, 65535)),
+    Setting("PREVIEW_PORT", "5050", "port of that page", whole(1, 65535)),
+    Setting("PREVIEW_HOST", "127.0.0.1", "its address; whoever reaches another one sees the pictures", text),
+    Setting("METRICS_PORT", "0", "port of `/metrics`, for Prometheus; 0: none", whole(0, 65535)),
+    Setting("METRICS_HOST", "127.0.0.1", "its address; whoever reaches another one sees the figures", text),
     Setting("WEBHOOK_URL", "", "posted to by the edge itself when somebody passes", url("http", "https")),
     Setting("WEBHOOK_SECRET", "", "`whsec_...`: what is posted there is signed with it", key_of),
     Setting("WEBHOOK_MAX_AGE", "10", "seconds after which a decision is not posted there any more", number(0.1, 3600)),
@@ -159,6 +162,9 @@ class Config:
     threshold: float
     show_window: bool
     preview_port: int
+    preview_host: str
+    metrics_port: int
+    metrics_host: str
     webhook_url: str | None
     webhook_secret: bytes | None = field(repr=False)
     webhook_max_age: float

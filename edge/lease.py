@@ -36,8 +36,12 @@ class Lease:
     def confirm(self, now: float) -> None:
         self._confirmed = now
 
+    def spent_s(self, now: float) -> float:
+        """Seconds since the last confirmation."""
+        return now - self._confirmed
+
     def expired(self, now: float) -> bool:
-        return 0 < self.days * DAY_S <= now - self._confirmed
+        return 0 < self.days * DAY_S <= self.spent_s(now)
 
     def due(self, now: float, wall: float) -> Spent | None:
         """What is to be saved now, if anything: each minute, and when a confirmation has changed much."""

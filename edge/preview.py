@@ -14,13 +14,13 @@ import numpy as np
 
 from edge.frames import Sight, live
 from edge.latest import Latest
+from edge.page import serves
 from faces.engine import images
 from faces.errors import SettingError
 from faces.events import Status
 from faces.face import Picture
 from faces.wire import FrameHeader, Seen
 
-HOST = "127.0.0.1"
 COLOURS = {Status.PASS: (40, 190, 80), Status.REJECT: (225, 60, 50)}
 LINE_PX = 2
 
@@ -104,19 +104,19 @@ def _outline(picture: Picture, seen: Seen) -> None:
 
 
 class Preview:
-    """Serves the page on loopback. Pictures are annotated and encoded only while somebody looks."""
+    """Serves the page. Pictures are annotated and encoded only while somebody looks."""
 
-    def __init__(self, port: int, quality: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, host: str, port: int, quality: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._shown = _Shown(clock)
-        request = type("Request", (_Request,), {"shown": self._shown, "quality": quality})
+        request = type("Request", (_Request,), {"shown": self._shown, "quality": quality, "host": host})
         try:
-            self._server = ThreadingHTTPServer((HOST, port), request)
+            self._server = ThreadingHTTPServer((host, port), request)
         except OSError as error:
             raise SettingError(
                 f"PREVIEW_PORT {port} cannot be used: {error.strerror}", remedy="Name another."
             ) from error
         self._server.daemon_threads = True
-        self.url = f"http://{HOST}:{self._server.server_port}/"
+        self.url = f"http://{host}:{self._server.server_port}/"
 
     def offer(self, sight: Sight) -> None:
         """Take what is shown next; never waits."""
@@ -162,11 +162,10 @@ class _Shown:
 class _Request(BaseHTTPRequestHandler):
     shown: ClassVar[_Shown]
     quality: ClassVar[int]
+    host: ClassVar[str]
 
     def do_GET(self) -> None:
-        host = (self.headers.get("Host") or "").rpartition(":")[0]
-        if host not in (HOST, "localhost"):
-            # A name of somebody else that points here: a page of theirs would see what the camera sees.
+        if not serves(self.host, self.headers.get("Host")):
             self.send_error(403)
         elif self.path == "/":
             self._answer("text/html; charset=utf-8", PAGE)

@@ -70,6 +70,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnx": ("faces.engine",),
     "onnxruntime": ("faces.engine",),
     "threadpoolctl": ("faces.engine",),
+    "prometheus_client": ("edge.metrics",),
     "psycopg": ("control_plane.store",),
     "redis": ("control_plane",),
     "requests": ("edge", "jobs.outbound", "rollcall"),

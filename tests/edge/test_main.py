@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import requests
 
 from edge import credential
 from edge.__main__ import Edge
@@ -22,6 +24,7 @@ from edge.spool import Spool
 from faces.engine import Engine
 from faces.events import Event, EventKind, Status
 from faces.gallery import Row
+from rollcall.up import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,6 +183,32 @@ def test_it_ends_when_told_to(plane: Any, data: Path, tmp_path: Path) -> None:
     assert "Traceback" not in rest
     assert (tmp_path / "edge-data" / "edge-id").is_file()
     assert (tmp_path / "edge-data").stat().st_mode & 0o077 == 0, "templates are for nobody else's eyes"
+
+
+def test_systemd_and_prometheus_are_told_how_it_goes(plane: Any, data: Path, tmp_path: Path) -> None:
+    port = free_port()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(30)
+        process = start(
+            tmp_path,
+            CONTROL_PLANE_URL=plane.url,
+            VIDEO_SOURCE=str(data / "video" / "stage.mp4"),
+            VIDEO_LOOP="loop",
+            METRICS_PORT=str(port),
+            NOTIFY_SOCKET=str(tmp_path / "notify"),
+            WATCHDOG_USEC="30000000",
+        )
+        told = [systemd.recv(100) for _ in range(3)]
+        text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=30)
+        while told[-1] != b"STOPPING=1":
+            told.append(systemd.recv(100))
+    assert told[:2] == [b"READY=1", b"WATCHDOG=1"]
+    assert 'rollcall_edge_camera_up{camera="camera"} 1.0' in text
+    assert 'rollcall_edge_stage_seconds_count{stage="detect"}' in text
+    assert ("this runs as root" in said) == (os.geteuid() == 0)
 
 
 def test_an_edge_that_has_joined_calls_the_control_plane_it_joined_by_its_credential(

@@ -37,7 +37,7 @@ def clock() -> list[float]:
 def preview(clock: list[float]) -> Iterator[Preview]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    preview = Preview(port, 90, lambda: clock[0])
+    preview = Preview("127.0.0.1", port, 90, lambda: clock[0])
     thread = threading.Thread(target=preview.run)
     thread.start()
     yield preview
@@ -123,4 +123,4 @@ def test_a_port_that_is_taken_stops_the_start(until: Callable[..., None]) -> Non
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(SettingError, match="PREVIEW_PORT"),
     ):
-        Preview(taken.getsockname()[1], 70)
+        Preview("127.0.0.1", taken.getsockname()[1], 70)

@@ -1,0 +1,47 @@
+"""The unit by which systemd runs an edge."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge.health import HUNG, TICK_S
+
+UNIT = Path(__file__).parents[2] / "deploy" / "rollcall-edge.service"
+
+
+def value(name: str) -> str:
+    (found,) = [line.partition("=")[2] for line in UNIT.read_text().splitlines() if line.startswith(f"{name}=")]
+    return found
+
+
+def test_systemd_starts_the_edge_again_where_that_helps() -> None:
+    assert value("Type") == "notify"
+    assert int(value("WatchdogSec")) >= 20 * TICK_S
+    assert value("Restart") == "always"
+    assert str(HUNG) not in value("RestartPreventExitStatus").split()
+    assert value("RestartPreventExitStatus") == "2", "a setting that cannot be used"
+
+
+def test_an_edge_runs_as_a_user_of_its_own() -> None:
+    assert value("User") not in ("", "root")
+    assert value("CapabilityBoundingSet") == ""
+    assert value("UMask") == "0077"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_takes_the_unit(tmp_path: Path) -> None:
+    here = tmp_path / UNIT.name
+    here.write_text(UNIT.read_text().replace("/opt/rollcall/.venv/bin/python", "/bin/true"))
+    checked = subprocess.run(["systemd-analyze", "verify", str(here)], capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    rated = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(here)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert rated.returncode == 0, rated.stdout[-300:]
