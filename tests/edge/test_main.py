@@ -20,10 +20,12 @@ from edge import credential
 from edge.__main__ import Edge
 from edge.camera import Change, Notice
 from edge.config import Config
+from edge.seal import open_seal
 from edge.spool import Spool
 from faces.engine import Engine
 from faces.events import Event, EventKind, Status
 from faces.gallery import Row
+from faces.masterkey import Source
 from rollcall.up import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -106,9 +108,10 @@ def test_with_no_control_plane_it_recognises_from_its_disk_and_delivers_later(
     known = len(plane.events)
     url, posts = gate_posts
     monkeypatch.setattr("edge.__main__.DRAIN_S", 0.0)
-    Edge(settings(plane, tmp_path, data / "video" / "stage.mp4", WEBHOOK_URL=url), engine).run()
+    config = settings(plane, tmp_path, data / "video" / "stage.mp4", WEBHOOK_URL=url)
+    Edge(config, engine).run()
     assert {post["name"] for post in posts} >= {"Lin-Manuel Miranda", "Barack Obama"}
-    spool = Spool(tmp_path / "edge-data" / "spool.db")
+    spool = Spool(tmp_path / "edge-data" / "spool.db", seal=open_seal(config.data_dir, Source.of(config)))
     waiting = len(spool)
     spool.close()
     assert waiting >= len(posts)
