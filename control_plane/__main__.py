@@ -12,10 +12,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from control_plane.app import create_app
+from control_plane.certificate import Certificate
 from control_plane.config import Config
-from control_plane.store import keys, schema, seals
+from control_plane.store import access, schema, seals
 from control_plane.store.db import Database, Unavailable, utcnow
-from control_plane.store.keys import Role
 from control_plane.store.vault import open_vault
 from control_plane.ws.protocol import Protocol
 from faces.errors import RollcallError, SettingError
@@ -48,7 +48,8 @@ def main() -> int:
         )
         schema.prepare(database, utcnow())
         seals.bind(database)
-        check_keys(database, config)
+        check_access(database, config)
+        certificate = Certificate(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         sockets = listen(config)
     except Unavailable as error:
         log.error("%s. %s", error.message, error.remedy)
@@ -58,24 +59,31 @@ def main() -> int:
         return BAD_SETTING
     if not config.encrypt:
         log.warning(seals.OFF)
-    server = make_server(create_app(config, database))
-    log.info("listening on %s", ", ".join(f"http://{_address(s)}" for s in sockets))
-    with contextlib.suppress(KeyboardInterrupt):
+    server = make_server(create_app(config, database), certificate)
+    scheme = "https" if certificate else "http"
+    log.info("listening on %s", ", ".join(f"{scheme}://{_address(s)}" for s in sockets))
+    with contextlib.suppress(KeyboardInterrupt), certificate.renewed() if certificate else contextlib.nullcontext():
         server.run(sockets=sockets)
     return 0
 
 
-def check_keys(database: Database, config: Config) -> None:
-    """Raises SettingError where others than this machine can reach us, and nobody has a key."""
+def check_access(database: Database, config: Config) -> None:
+    """Raises SettingError where others than this machine can reach us, and nobody has a key or a password."""
     if config.loopback:
         return
     with database.read() as connection:
-        if not any(key.role is not Role.EDGE and key.revoked_at is None for key in keys.listing(connection)):
+        if not access.read(connection).somebody:
             raise SettingError(
-                f"HOST: there are no access keys, and {config.host} is not an address of this machine alone",
-                remedy="Make one with rollcall keys create --role admin, or leave HOST at 127.0.0.1.",
+                f"HOST: there are no users and no keys, and {config.host} is not an address of this machine alone",
+                remedy="Make one with rollcall users create NAME --role admin or rollcall keys create --role admin, "
+                "or leave HOST at 127.0.0.1.",
             )
-    log.warning("others can reach %s, and what they send can be read on the way: put TLS before it", config.host)
+    if config.tls_cert is None and not config.trusted_proxies:
+        log.warning(
+            "others can reach %s, and what they send, passwords too, can be read on the way: set TLS_CERT and TLS_KEY, "
+            "or put a proxy with TLS before it and name it in TRUSTED_PROXIES",
+            config.host,
+        )
 
 
 def listen(config: Config) -> list[socket.socket]:
@@ -89,7 +97,7 @@ def listen(config: Config) -> list[socket.socket]:
         return sockets
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
+def make_server(app: ASGIApp, certificate: Certificate | None = None) -> uvicorn.Server:
     """uvicorn, set up for long-lived sockets; run it with the sockets of `listen`."""
     return uvicorn.Server(
         uvicorn.Config(
@@ -103,7 +111,9 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            # The application sees to that itself (TRUSTED_PROXIES).
             proxy_headers=False,
+            ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             timeout_keep_alive=65,
             timeout_graceful_shutdown=5,
         )

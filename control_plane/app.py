@@ -14,13 +14,15 @@ from starlette.responses import FileResponse
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from control_plane.api.failures import HANDLERS, refuse
 from control_plane.api.route import Endpoint, served
 from control_plane.api.routes import ROUTES
 from control_plane.api.schema import with_document
-from control_plane.auth import EDGE, EVENTS_READ, Guard
+from control_plane.auth import EDGE, EVENTS_READ
 from control_plane.config import Config
+from control_plane.guard import Guard
 from control_plane.plane import Plane
 from control_plane.protection import Protection
 from control_plane.store.db import Database, utcnow
@@ -45,6 +47,7 @@ def create_app(config: Config, database: Database, clock: Callable[[], datetime]
     app = Starlette(
         routes=served_here,
         middleware=[
+            Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
             Middleware(Protection),
             Middleware(Guard, refuse=refuse, is_open=lambda: plane.gate.open, origins=config.origins),
         ],

@@ -1,5 +1,5 @@
-"""Who may call: whose key allows it. While there are no keys: whoever is on this machine, and no page of another
-origin."""
+"""Who may call: whose key allows it, or who is signed in as a user that may. While there is neither: whoever is on this
+machine."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import base64
 import contextlib
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,16 +16,19 @@ from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Receive, Scope, Send
 
-from control_plane.problems import Forbidden, ForeignHost, ForeignOrigin, Unauthenticated
+from control_plane import cookies
+from control_plane.problems import Forbidden, Unauthenticated
+from control_plane.store import sign_ins
+from control_plane.store.access import Access
 from control_plane.store.keys import Key, Role, digest, id_of
-from faces.errors import Invalid, RollcallError, WireMismatch
+from control_plane.store.sign_ins import SignIn
+from control_plane.store.tickets import Bearer
+from control_plane.store.users import User
+from faces.errors import Invalid, WireMismatch
 from faces.wire import EDGE_HEADER, WIRE, WIRE_HEADER
 
-LOOPBACK = re.compile(r"(localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
 EDGE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 OLDEST_WIRE = max(1, WIRE - 1)
 
 
@@ -35,6 +38,7 @@ class Need(StrEnum):
     ANYBODY = "anybody"
     EDGE = "edge"
     JOIN = "join-token"
+    SIGN_IN = "password"
     PEOPLE_READ = "people:read"
     PEOPLE_WRITE = "people:write"
     IMPORTS_READ = "imports:read"
@@ -50,9 +54,12 @@ class Need(StrEnum):
     SITES_READ = "sites:read"
     SITES_WRITE = "sites:write"
     AUDIT_READ = "audit:read"
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    SESSION = "session"
 
 
-ANYBODY, EDGE, JOIN = Need.ANYBODY, Need.EDGE, Need.JOIN
+ANYBODY, EDGE, JOIN, SIGN_IN = Need.ANYBODY, Need.EDGE, Need.JOIN, Need.SIGN_IN
 PEOPLE_READ, PEOPLE_WRITE = Need.PEOPLE_READ, Need.PEOPLE_WRITE
 IMPORTS_READ, IMPORTS_WRITE = Need.IMPORTS_READ, Need.IMPORTS_WRITE
 EVENTS_READ, EVENTS_WRITE = Need.EVENTS_READ, Need.EVENTS_WRITE
@@ -61,14 +68,16 @@ WEBHOOKS_READ, WEBHOOKS_WRITE = Need.WEBHOOKS_READ, Need.WEBHOOKS_WRITE
 SITES_READ, SITES_WRITE = Need.SITES_READ, Need.SITES_WRITE
 KEYS_READ, KEYS_WRITE = Need.KEYS_READ, Need.KEYS_WRITE
 AUDIT_READ = Need.AUDIT_READ
+USERS_READ, USERS_WRITE = Need.USERS_READ, Need.USERS_WRITE
+SESSION = Need.SESSION
 
-BY_NO_KEY = frozenset({ANYBODY, JOIN})
+BY_NO_KEY = frozenset({ANYBODY, JOIN, SIGN_IN})
 """What no key is asked for: there is nothing to guard, or the endpoint asks for something else."""
 
-_VIEWER = frozenset({PEOPLE_READ, IMPORTS_READ, EVENTS_READ, GALLERIES_READ, SITES_READ})
+_VIEWER = frozenset({PEOPLE_READ, IMPORTS_READ, EVENTS_READ, GALLERIES_READ, SITES_READ, SESSION})
 SCOPES: Mapping[Role, frozenset[Need]] = MappingProxyType(
     {
-        Role.ADMIN: frozenset(Need) - {EDGE, JOIN},
+        Role.ADMIN: frozenset(Need) - {EDGE, JOIN, SIGN_IN},
         Role.OPERATOR: _VIEWER | {PEOPLE_WRITE, IMPORTS_WRITE, EVENTS_WRITE},
         Role.VIEWER: _VIEWER,
         Role.INTEGRATOR: _VIEWER | {PEOPLE_WRITE, IMPORTS_WRITE, WEBHOOKS_READ, WEBHOOKS_WRITE},
@@ -85,51 +94,74 @@ LONGEST_CREDENTIAL = 400
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: by which key; None: nobody is asked for one."""
+    """Who calls: by which key, or signed in as which user. Neither: nobody is asked."""
 
     key: Key | None = None
+    user: User | None = None
+    sign_in: SignIn | None = None
+
+    @property
+    def holder(self) -> Key | User | None:
+        """What says who it is and what they may."""
+        return self.key or self.user
 
     @property
     def sites(self) -> frozenset[str] | None:
-        """The ids of the sites that the key is bound to; None: it is good for all."""
-        return None if self.key is None or self.key.sites is None else frozenset(self.key.sites)
+        """The ids of the sites that they are bound to; None: all are theirs."""
+        return None if self.holder is None or self.holder.sites is None else frozenset(self.holder.sites)
 
     @property
     def actor(self) -> str:
-        """Who it is, in a word that stays the same: `key:ID`, or `edge:ID` for an edge's own key; `nobody` where
-        nobody is asked for a key."""
+        """Who it is, in a word that stays the same: `user:ID`, `key:ID`, or `edge:ID` for an edge's own key; `nobody`
+        where nobody is asked."""
+        if self.user is not None:
+            return f"user:{self.user.id}"
         if self.key is None:
             return "nobody"
         return f"key:{self.key.id}" if self.key.edge_id is None else f"edge:{self.key.edge_id}"
 
+    @property
+    def bearer(self) -> Bearer:
+        """What a ticket of theirs stands for."""
+        return Bearer(self.key.id if self.key else None, self.sign_in.id if self.sign_in else None)
+
     def may(self, need: Need) -> bool:
-        return self.key is None or need in SCOPES[self.key.role]
+        return self.holder is None or need in SCOPES[self.holder.role]
 
 
 class Gate:
-    """Who may come in. `keys` gives what keys there are now; `open_without` says that nobody else than this machine can
-    reach us: then everything is open until the first key is made. An edge's key alone closes nothing."""
+    """Who may come in. `access` gives who may now; `open_without` says that nobody else than this machine can reach us:
+    then everything is open until the first key or user is made. An edge's key alone closes nothing."""
 
-    def __init__(
-        self, keys: Callable[[], Mapping[str, Key]], clock: Callable[[], datetime], *, open_without: bool
-    ) -> None:
-        self._keys = keys
+    def __init__(self, access: Callable[[], Access], clock: Callable[[], datetime], *, open_without: bool) -> None:
+        self._access = access
         self._clock = clock
         self._open_without = open_without
 
     @property
     def open(self) -> bool:
-        return self._open_without and all(key.role is Role.EDGE for key in self._keys().values())
+        return self._open_without and not self._access().asked_for
 
-    def admit(self, headers: Headers, need: Need) -> Caller:
-        """Who calls with these headers; raises Unauthenticated, and Forbidden if they may not do this."""
-        caller = Caller() if need in BY_NO_KEY or self.open else Caller(self.key(presented(headers)))
+    def admit(self, connection: HTTPConnection, need: Need) -> Caller:
+        """Who calls; raises Unauthenticated, Forbidden if they may not do this, and what a cookie that comes along
+        without its page's doing is refused with."""
+        if need in BY_NO_KEY or self.open:
+            return Caller()
+        cookie = cookies.presented(connection)
+        if cookie is None:
+            caller = Caller(self.key(presented(connection.headers)))
+        else:
+            caller = self.signed_in(cookie)
+            cookies.check_meant(connection, cookie)
         self.check(caller, need)
         return caller
 
-    def bearer(self, key_id: str | None, need: Need) -> Caller:
-        """Whoever bears the key of this id; raises as `admit`."""
-        caller = Caller(None if key_id is None else self._keys().get(key_id))
+    def bearer(self, bearer: Bearer, need: Need) -> Caller:
+        """Whoever a ticket stands for; raises as `admit`."""
+        access = self._access()
+        sign_in = access.sign_ins.get(bearer.sign_in_id or "")
+        user = None if sign_in is None else access.users.get(sign_in.user_id)
+        caller = Caller(access.keys.get(bearer.key_id or ""), user, sign_in)
         self.check(caller, need)
         return caller
 
@@ -138,24 +170,55 @@ class Gate:
         key_id = id_of(text)
         if key_id is None:
             raise Unauthenticated("this is no key: a part is missing or mistyped", remedy="Copy the key whole.")
-        key = self._keys().get(key_id)
+        key = self._access().keys.get(key_id)
         if key is None or not secrets.compare_digest(key.sha256, digest(text)):
             raise Unauthenticated("this key is not known here")
         return key
 
+    def signed_in(self, cookie: str) -> Caller:
+        """Who is signed in by this cookie; raises Unauthenticated."""
+        access = self._access()
+        sign_in = access.sign_ins.get(sign_ins.id_of(cookie) or "")
+        if sign_in is None or not secrets.compare_digest(sign_in.sha256, sign_ins.digest(cookie)):
+            raise _ended()
+        return Caller(user=access.users.get(sign_in.user_id), sign_in=sign_in)
+
     def check(self, caller: Caller, need: Need) -> None:
-        """Raises Unauthenticated if the caller's key does not count any more, and Forbidden if it is not for this."""
-        if need in BY_NO_KEY or (caller.key is None and self.open):
+        """Raises Unauthenticated if what the caller came in by does not count any more, and Forbidden if it is not for
+        this."""
+        if need in BY_NO_KEY or (caller.holder is None and self.open):
             return
-        key = None if caller.key is None else self._keys().get(caller.key.id)
+        role = self._key_role(caller.key) if caller.sign_in is None else self._user_role(caller.sign_in)
+        if need not in SCOPES[role]:
+            raise Forbidden(f"the role {role} may not do this", remedy=f"It needs {need}.")
+
+    def ends_at(self, caller: Caller) -> datetime | None:
+        """When the caller has to be checked again; None: not before keys and users change."""
+        sign_in = None if caller.sign_in is None else self._access().sign_ins.get(caller.sign_in.id)
+        return sign_in.ends_at if sign_in is not None else caller.key.expires_at if caller.key else None
+
+    def _key_role(self, held: Key | None) -> Role:
+        key = None if held is None else self._access().keys.get(held.id)
         if key is None:
-            raise Unauthenticated("a key is needed", remedy="Make one with rollcall keys create.")
+            raise Unauthenticated("a key is needed", remedy="Make one with rollcall keys create, or sign in.")
         if key.revoked_at is not None:
             raise Unauthenticated("this key was revoked")
         if key.expires_at is not None and key.expires_at <= self._clock():
             raise Unauthenticated("this key has expired")
-        if need not in SCOPES[key.role]:
-            raise Forbidden(f"a key of the role {key.role} may not do this", remedy=f"It needs {need}.")
+        return key.role
+
+    def _user_role(self, held: SignIn) -> Role:
+        sign_in = self._access().sign_ins.get(held.id)
+        user = None if sign_in is None else self._access().users.get(sign_in.user_id)
+        if sign_in is None or user is None or sign_in.ends_at <= self._clock():
+            raise _ended()
+        if user.disabled_at is not None:
+            raise Unauthenticated("this user is disabled")
+        return user.role
+
+
+def _ended() -> Unauthenticated:
+    return Unauthenticated("this sign-in has ended", remedy="Sign in again.")
 
 
 def presented(headers: Headers) -> str:
@@ -163,7 +226,7 @@ def presented(headers: Headers) -> str:
     given = headers.getlist("authorization")
     if not given:
         raise Unauthenticated(
-            "a key is needed", remedy="Send it as Authorization: Bearer, or as HTTP Basic's password."
+            "a key is needed", remedy="Sign in, or send a key as Authorization: Bearer or as HTTP Basic's password."
         )
     scheme, _, rest = given[0].partition(" ")
     if len(given) == 1 and len(rest) <= LONGEST_CREDENTIAL:
@@ -189,67 +252,6 @@ def check_edge(caller: Caller, edge_id: str, places: Mapping[str, str]) -> None:
         return
     if key.edge_id not in (None, edge_id) or places.get(edge_id) not in (None, *(key.sites or ())):
         raise Forbidden("this key is another edge's", remedy="Make a key of the role edge for each edge.")
-
-
-class Guard:
-    """Refuses unsafe requests made by pages of other origins than our own and `origins`, and, while everything is open
-    (`is_open`), requests for another host (DNS rebinding).
-
-    It looks at the headers alone and never at a URL made of them, which a crafted Host can bend.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        refuse: Callable[[HTTPConnection, RollcallError], ASGIApp],
-        is_open: Callable[[], bool],
-        origins: Collection[str] = (),
-    ) -> None:
-        self._app = app
-        self._refuse = refuse
-        self._is_open = is_open
-        self._origins = origins
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._app
-        if scope["type"] in ("http", "websocket"):
-            try:
-                self._check(scope)
-            except RollcallError as error:
-                answer = self._refuse(HTTPConnection(scope), error)
-        await answer(scope, receive, send)
-
-    def _check(self, scope: Scope) -> None:
-        """Raises ForeignHost or ForeignOrigin for a request that may not be served, wherever it leads."""
-        headers = Headers(scope=scope)
-        check_host(headers, any_name=not self._is_open())
-        if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
-            check_origin(headers, self._origins)
-
-
-def check_host(headers: Headers, *, any_name: bool = False) -> None:
-    """Raises ForeignHost unless the request names a host once, and this machine unless `any_name` will do."""
-    hosts = headers.getlist("host")
-    if len(hosts) != 1 or not (any_name or LOOPBACK.fullmatch(hosts[0])):
-        raise ForeignHost(
-            "this is not a name of this machine",
-            remedy="While there are no access keys, call it by 127.0.0.1, [::1] or localhost.",
-        )
-
-
-def check_origin(headers: Headers, others: Collection[str] = ()) -> None:
-    """Raises ForeignOrigin if a browser says that a page of another origin asks, unless it is among `others`. The same
-    host on another port is another origin; `null` is one too."""
-    origins = [origin.lower() for origin in headers.getlist("origin")]
-    if origins and all(origin in others for origin in origins):
-        return
-    own = {f"{scheme}://{headers['host'].lower()}" for scheme in ("http", "https")}
-    foreign = any(origin not in own for origin in origins)
-    if foreign or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        raise ForeignOrigin(
-            "pages of other origins may not do this",
-            remedy="Open the dashboard at the same address, call from a program, or name the origin in ORIGINS.",
-        )
 
 
 def edge_of(connection: HTTPConnection) -> EdgeCaller:

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import msgspec
 
-from control_plane.store import camera_orders, events, galleries, keys, sites
+from control_plane.store import access, camera_orders, events, galleries, sites
+from control_plane.store.access import Access
 from control_plane.store.db import Database, Unavailable
-from control_plane.store.keys import Key
 from control_plane.store.watch import Watch
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ class Fresh:
 @dataclass(frozen=True, slots=True)
 class News:
     """What the database said last: the event log's head, each gallery's revision and followers, each edge's site,
-    the cameras, each edge's newest order to do, the access keys (the same mapping until they change; when they were
-    last used is not kept up)."""
+    the cameras, each edge's newest order to do, and who may come in (the same value until that changes)."""
 
     head: int = 0
     revisions: Mapping[str, int] = field(default_factory=dict)
@@ -47,8 +46,7 @@ class News:
     places: Mapping[str, str] = field(default_factory=dict)
     cameras: tuple[sites.PlacedCamera, ...] = ()
     ordered: Mapping[str, str] = field(default_factory=dict)
-    keys: Mapping[str, Key] = field(default_factory=dict)
-    keys_version: tuple[int, int, int] = (0, 0, 0)
+    access: Access = field(default_factory=Access)
     fresh: Fresh = Fresh()
 
     def follows(self, edge_id: str, gallery_id: str) -> bool:
@@ -141,8 +139,6 @@ class Feed:
                 few = 0 < head - before.head <= FRESH_AT_MOST
                 found = events.listing(connection, after=before.head, limit=FRESH_AT_MOST) if few else []
                 fresh = Fresh(before.head, head, tuple(event_message(e) for e in found)) if few else Fresh(head, head)
-            version = keys.version(connection)
-            unchanged = version == before.keys_version
             return News(
                 head=head,
                 revisions=galleries.revisions(connection),
@@ -150,8 +146,7 @@ class Feed:
                 places=sites.places(connection),
                 cameras=tuple(sites.all_cameras(connection)),
                 ordered=camera_orders.newest(connection),
-                keys=before.keys if unchanged else {key.id: key for key in keys.listing(connection)},
-                keys_version=version,
+                access=access.read(connection, before.access),
                 fresh=fresh,
             )
 

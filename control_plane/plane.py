@@ -8,13 +8,14 @@ import copy
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
 from uuid import uuid4
 
-from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 
-from control_plane.auth import Caller, Gate, Need
+from control_plane import cookies
+from control_plane.auth import BY_NO_KEY, Caller, Gate, Need
 from control_plane.bus import Bus
 from control_plane.bus_line import Line
 from control_plane.config import Config
@@ -22,12 +23,16 @@ from control_plane.dispatch import Dispatch, Job
 from control_plane.fanout import Fanout
 from control_plane.feed import Feed, News
 from control_plane.gather import Gathered, Gatherer
+from control_plane.limits import Limits
 from control_plane.notes import Looks, Note
 from control_plane.pages import Pages
-from control_plane.store import audit, events, keys
+from control_plane.passwords import Passwords
+from control_plane.store import audit, events, keys, sign_ins
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database, Unavailable
 from control_plane.store.events import Arrival
+from control_plane.store.tickets import Bearer
+from control_plane.tries import Tries
 from control_plane.ws.links import Links
 from faces.errors import NotFound
 from faces.wire import Verdict
@@ -37,6 +42,12 @@ T = TypeVar("T")
 THREADS = 12
 EVENTS_AT_ONCE = 500
 """Events committed together at most, whoever sent them: other writers wait meanwhile."""
+
+HEARD_WITHIN_S = 1.0
+"""How long at most the news of a sign-in are waited for that the database has already."""
+
+MOST_NOTED = 10_000
+"""Callers of whom it is remembered when their use was noted last."""
 
 SNAPSHOTS = 4
 """How many snapshots are streamed at once; each holds a connection to the database meanwhile."""
@@ -57,7 +68,11 @@ class Plane:
         self._bus = Bus(uuid4().hex, self.fanout, wake=self._bus_wake.set, news=self.feed.look)
         self.bus_line = Line(config.bus_url, config.bus_name, self._bus, self._bus_wake) if config.bus_url else None
         self._wrote = threading.Event()
-        self.gate = Gate(lambda: self.feed.news.keys, clock, open_without=config.loopback)
+        self.gate = Gate(lambda: self.feed.news.access, clock, open_without=config.loopback)
+        self.lasting = config.lasting
+        self.passwords = Passwords()
+        self.limits = Limits(config.rates)
+        self.tries = Tries()
         self._noted: dict[str, datetime] = {}
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
         self.pages = Pages()
@@ -130,16 +145,46 @@ class Plane:
         if self._dispatch.sends:
             self._nudges.submit(self._dispatch.send, job, *row_ids)
 
-    def admit(self, headers: Headers, need: Need) -> Caller:
-        """Who calls with these headers; raises Unauthenticated and Forbidden. That the key was used is noted later, and
-        at most once a minute."""
-        caller = self.gate.admit(headers, need)
-        if caller.key is not None:
-            key_id, now = caller.key.id, self.clock()
-            if now - self._noted.get(key_id, datetime.min.replace(tzinfo=UTC)) >= keys.USED_EVERY:
-                self._noted[key_id] = now
-                self._nudges.submit(self.write_here, lambda c: keys.used(c, key_id, now))
+    async def admit(self, connection: HTTPConnection, need: Need) -> Caller:
+        """Who calls; raises as the gate does."""
+        if need not in BY_NO_KEY and (cookie := cookies.presented(connection)) is not None:
+            await self._hear_of(sign_ins.id_of(cookie))
+        caller = self.gate.admit(connection, need)
+        self.note(caller)
         return caller
+
+    async def admit_bearer(self, bearer: Bearer, need: Need) -> Caller:
+        """Whoever a ticket stands for; raises as the gate does."""
+        await self._hear_of(bearer.sign_in_id)
+        return self.gate.bearer(bearer, need)
+
+    def note(self, caller: Caller) -> None:
+        """Have it noted, later and not each time, that a key or a sign-in is in use."""
+        now = self.clock()
+        if caller.key is not None:
+            key_id = caller.key.id
+            self._note(key_id, now, keys.USED_EVERY, lambda c: keys.used(c, key_id, now))
+        elif caller.sign_in is not None:
+            sign_in_id = caller.sign_in.id
+            self._note(sign_in_id, now, sign_ins.USED_EVERY, lambda c: sign_ins.used(c, sign_in_id, now, self.lasting))
+
+    def _note(self, who: str, now: datetime, every: timedelta, work: Callable[[Connection], None]) -> None:
+        if now - self._noted.get(who, datetime.min.replace(tzinfo=UTC)) >= every:
+            if len(self._noted) >= MOST_NOTED:
+                self._noted.clear()
+            self._noted[who] = now
+            self._nudges.submit(self.write_here, work)
+
+    async def _hear_of(self, sign_in_id: str | None) -> None:
+        """Wait for the news of a sign-in that has just been made, be it by another process."""
+
+        async def heard() -> bool | None:
+            return sign_in_id in self.feed.news.access.sign_ins or None
+
+        if sign_in_id is None or await heard():
+            return
+        if await self.read(lambda c: sign_ins.exists(c, sign_in_id)):
+            await self.feed.until(heard, HEARD_WITHIN_S)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -153,6 +198,7 @@ class Plane:
             with contextlib.suppress(Unavailable):
                 await self.looks.close()
             await self.feed.stop()
+            self.passwords.close()
             self._nudges.shutdown(cancel_futures=True)
             self._threads.shutdown(cancel_futures=True)
             self._readers.shutdown(cancel_futures=True)

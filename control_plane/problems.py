@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
@@ -25,15 +26,31 @@ class ForeignOrigin(RollcallError):
 
 
 class Unauthenticated(RollcallError):
-    """No key, or one that does not count."""
+    """No key and no sign-in, or one that does not count."""
 
     code: ClassVar[str] = "unauthenticated"
 
 
 class Forbidden(RollcallError):
-    """A key that is not for this."""
+    """A key or a user that may not do this."""
 
     code: ClassVar[str] = "forbidden"
+
+
+class NoCsrfToken(RollcallError):
+    """A cookie that came without the token that goes with it: perhaps the page that asked does not know of it."""
+
+    code: ClassVar[str] = "csrf_token"
+
+
+class TooManyRequests(RollcallError):
+    """More than is allowed in this time; after `retry_after_s` seconds the next may be."""
+
+    code: ClassVar[str] = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after_s: float, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy or f"Try again in {math.ceil(retry_after_s)} s.")
+        self.retry_after_s = math.ceil(retry_after_s)
 
 
 class TooLarge(RollcallError):
@@ -70,8 +87,9 @@ TABLE = MappingProxyType(
     {
         "invalid": Row(400, 4400, "The request says something impossible"),
         "forbidden_address": Row(400, 4400, "Webhooks do not go there"),
-        "unauthenticated": Row(401, 4401, "A key is needed"),
-        "forbidden": Row(403, 4403, "This key is not for this"),
+        "unauthenticated": Row(401, 4401, "Sign in, or send a key"),
+        "forbidden": Row(403, 4403, "Not for this caller"),
+        "csrf_token": Row(403, 4403, "The token of the sign-in is missing"),
         "foreign_origin": Row(403, 4403, "Pages of other origins may not call this"),
         "not_found": Row(404, 4404, "Not found"),
         "method_not_allowed": Row(405, 4405, "This cannot be done to it"),
@@ -86,6 +104,7 @@ TABLE = MappingProxyType(
         "foreign_host": Row(421, 4421, "Not a name of this machine"),
         "refused": Row(422, 4422, "The photo was refused"),
         "wire_version": Row(426, 4426, "No common version of the wire"),
+        "too_many_requests": Row(429, 4429, "Too many requests"),
         "internal": Row(500, 1011, "Something went wrong here"),
         "error": Row(500, 1011, "Something went wrong here"),
         "bad_setting": Row(500, 1011, "Set up wrongly"),

@@ -1,4 +1,4 @@
-"""Access keys on the command line, those that the all-in-one makes for itself, and the one that commands send."""
+"""Keys and users on the command line, the keys that the all-in-one makes for itself, and the one commands send."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from control_plane.config import Config
-from control_plane.store import audit, keys, schema, seals, sites
+from control_plane.store import access, audit, keys, schema, seals, sites, users
 from control_plane.store.db import Connection, Database, utcnow
 from control_plane.store.keys import Key, Role
+from control_plane.store.users import User
 from control_plane.store.vault import open_vault
 from faces.errors import Invalid, NotFound
 
@@ -58,7 +59,7 @@ def create(
     """Make a key for sites given by id or name (none: for all); returns its text. Raises Invalid and NotFound."""
     if role is Role.EDGE and len(places) != 1:
         raise Invalid("an edge's key is for one site", remedy="Name it with --site.")
-    ids = [site_named(connection, place) for place in places] or None
+    ids = sites_of(connection, places)
     text = keys.create(connection, role, now, name=name, sites=ids, expires_at=ends(expires, now))
     audit.did(connection, actor(), "key.create", now, [(keys.id_of(text), None)])
     return text
@@ -68,6 +69,19 @@ def revoke(connection: Connection, key_id: str, now: datetime) -> None:
     """End a key for good; raises NotFound."""
     keys.revoke(connection, key_id, now)
     audit.did(connection, actor(), "key.revoke", now, [(key_id, None)])
+
+
+def sites_of(connection: Connection, places: Sequence[str]) -> list[str] | None:
+    """The ids of sites given by id or name; None, which means all, if none are given. Raises NotFound."""
+    return [site_named(connection, place) for place in places] or None
+
+
+def user_named(connection: Connection, name: str) -> User:
+    """Raises NotFound."""
+    known = users.named(connection, name)
+    if known is None:
+        raise NotFound(f"there is no user {name!r}", remedy="rollcall users list shows all of them.")
+    return known.user
 
 
 def ends(expires: str, now: datetime) -> datetime | None:
@@ -107,8 +121,8 @@ def own_key(connection: Connection, path: Path, role: Role, now: datetime) -> st
 
 
 def needed(connection: Connection) -> bool:
-    """Whether keys are needed: there is one that is not an edge's."""
-    return any(key.role is not Role.EDGE for key in keys.listing(connection))
+    """Whether callers are asked who they are."""
+    return access.read(connection).asked_for
 
 
 def table(found: Iterable[Key], now: datetime) -> Table:
@@ -121,6 +135,16 @@ def table(found: Iterable[Key], now: datetime) -> Table:
             *(_moment(moment) for moment in (key.created_at, key.expires_at, key.last_used_at)),
             state,
         )
+    return shown
+
+
+def table_of_users(found: Iterable[User]) -> Table:
+    shown = Table("name", "role", "sites", "created", "last sign-in", "state")
+    for user in found:
+        cells = user.name, user.role, "all" if user.sites is None else ", ".join(user.sites)
+        moments = (user.created_at, user.signed_in_at)
+        state = "disabled" if user.disabled_at else "in force"
+        shown.add_row(*(Text(cell) for cell in cells), *(_moment(moment) for moment in moments), state)
     return shown
 
 

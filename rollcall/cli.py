@@ -17,6 +17,7 @@ from faces.engine import DETECTORS, ENGINES
 from faces.errors import Invalid, Reason, Refused, RollcallError
 from rollcall import __version__
 from rollcall.up import Place
+from rollcall.user_commands import users
 
 if TYPE_CHECKING:
     from control_plane.store.db import Database
@@ -357,7 +358,7 @@ def edge_revoke(edge: str, data: Path) -> None:
 
 @cli.group()
 def keys() -> None:
-    """Access keys. While there are none, everything is open, and only to this machine."""
+    """Access keys, for programs. While there are no keys and no users everything is open, to this machine only."""
 
 
 @keys.command("create")
@@ -444,6 +445,9 @@ def openapi(as_markdown: bool) -> None:
     click.echo(
         markdown(made).strip() if as_markdown else msgspec.json.format(msgspec.json.encode(made)).decode().strip()
     )
+
+
+cli.add_command(users)
 
 
 def _confusion(gallery: str, engine: str, distance: float | None, data: Path, as_json: bool) -> None:

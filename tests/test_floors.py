@@ -58,6 +58,7 @@ FACES = (
 
 # Where each third-party package may be imported.
 HOMES: dict[str, tuple[str, ...]] = {
+    "argon2": ("control_plane.passwords",),
     "alembic": ("control_plane.store.schema", "migrations"),
     "click": ("rollcall",),
     "cryptography": ("faces.sealing",),

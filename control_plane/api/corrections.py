@@ -12,6 +12,7 @@ from control_plane.api.pictures import PICTURE, PICTURES
 from control_plane.api.route import JSON, Call, Listing, Media, Route, answer, checked, decoded
 from control_plane.api.uploads import form, photo_limit, upload
 from control_plane.auth import PEOPLE_READ, PEOPLE_WRITE
+from control_plane.limits import Cost
 from control_plane.plane import Plane
 from control_plane.store import corrections, events, identities
 from control_plane.store.blobs import Steady
@@ -98,6 +99,7 @@ ROUTES = (
         enrollments.OUTCOMES,
         reads={JSON: Media((JSON,), Mistaken)} | form("image") | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
+        costs=Cost.ENROLL,
         within={"id": Reach.whole},
         audit="identity.correct",
     ),

@@ -13,7 +13,15 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 
 from control_plane.api.route import Endpoint
-from control_plane.problems import PROBLEM_JSON, Problem, problem, problem_of, problem_of_status
+from control_plane.problems import (
+    PROBLEM_JSON,
+    Problem,
+    TooManyRequests,
+    Unauthenticated,
+    problem,
+    problem_of,
+    problem_of_status,
+)
 from faces.errors import RollcallError
 from faces.wire import WIRE
 
@@ -49,7 +57,18 @@ def original_members(message: str) -> dict[str, Any]:
 
 
 def refuse(connection: HTTPConnection, error: RollcallError) -> Response:
-    return failure(connection, problem_of(error))
+    headers = None
+    if isinstance(error, TooManyRequests):
+        headers = {"Retry-After": str(error.retry_after_s)}
+    elif isinstance(error, Unauthenticated) and _by_a_script(connection):
+        # A browser that is asked for Basic opens a window of its own over the page, which knows better what to do.
+        headers = {"WWW-Authenticate": 'Bearer realm="Rollcall"'}
+    return failure(connection, problem_of(error), headers)
+
+
+def _by_a_script(connection: HTTPConnection) -> bool:
+    """Whether a page's script asks, and not the browser itself or a program."""
+    return connection.headers.get("sec-fetch-mode", "navigate") != "navigate"
 
 
 async def on_error(connection: HTTPConnection, error: Exception) -> Response:

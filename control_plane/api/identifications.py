@@ -13,6 +13,7 @@ from control_plane.api.route import Call, Media, Route, answer
 from control_plane.api.uploads import form, keep, photo_limit, upload
 from control_plane.auth import PEOPLE_READ
 from control_plane.dispatch import IDENTIFY
+from control_plane.limits import Cost
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
 from control_plane.store import galleries, identifications
@@ -97,6 +98,7 @@ ROUTES = (
         reads=form("image", galleries={"type": "string", "description": "ids, with commas between them"})
         | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
+        costs=Cost.IDENTIFY,
         within={},
         audit="identification.create",
     ),

@@ -12,6 +12,7 @@ from control_plane.api.pictures import PICTURE, PICTURES, picture
 from control_plane.api.route import Call, Listing, Moment, Paging, Route, answer, listing
 from control_plane.api.uploads import either, flag, form, photo_limit, upload
 from control_plane.auth import PEOPLE_READ, PEOPLE_WRITE
+from control_plane.limits import Cost
 from control_plane.plane import Plane
 from control_plane.store import discards, erasures, identities
 from control_plane.store.db import Connection
@@ -249,6 +250,7 @@ ROUTES = (
         query=Force,
         reads=form("image", force=either("true: enrol a look-alike all the same")) | dict.fromkeys(PICTURES, PICTURE),
         limit=photo_limit,
+        costs=Cost.ENROLL,
         within={"id": Reach.whole},
         audit="identity.add_photo",
     ),

@@ -15,6 +15,7 @@ from control_plane.api.tables import CSV, line
 from control_plane.api.uploads import archive_limit, either, flag, form, keep, upload
 from control_plane.auth import IMPORTS_READ, IMPORTS_WRITE
 from control_plane.dispatch import READ_ARCHIVE
+from control_plane.limits import Cost
 from control_plane.plane import Plane
 from control_plane.problems import PROBLEM_JSON, Problem, problem
 from control_plane.store import galleries, import_items, imports
@@ -217,6 +218,7 @@ ROUTES = (
         | {ZIP: Media((ZIP,))},
         limit=archive_limit,
         audit="import.create",
+        costs=Cost.UPLOAD,
     ),
     Route("GET", "/v1/imports/{id}", show, IMPORTS_READ, {200: Import}),
     Route("GET", "/v1/imports/{id}/items", items, IMPORTS_READ, {200: Listing[Item]}, query=Items),

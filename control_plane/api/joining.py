@@ -10,6 +10,7 @@ from starlette.responses import Response
 from control_plane.api.route import Call, Route, answer
 from control_plane.api.wireform import wire, wire_answer
 from control_plane.auth import EDGE, JOIN, SITES_WRITE, presented
+from control_plane.limits import Cost
 from control_plane.plane import Plane
 from control_plane.problems import Forbidden, Unauthenticated
 from control_plane.store import joins, keys, sites
@@ -104,7 +105,7 @@ async def _known(plane: Plane, text: str) -> None:
     key_id = keys.id_of(text)
 
     async def known() -> bool | None:
-        return key_id in plane.feed.news.keys or None
+        return key_id in plane.feed.news.access.keys or None
 
     await plane.feed.until(known, KNOWN_WITHIN_S)
 
@@ -119,7 +120,7 @@ ROUTES = (
         within={"id": Reach.site},
         audit="site.make_join_token",
     ),
-    Route("POST", "/v1/edge/join", join, JOIN, {200: wire(Joined)}, audit="edge.join"),
+    Route("POST", "/v1/edge/join", join, JOIN, {200: wire(Joined)}, audit="edge.join", costs=Cost.JOIN),
     Route("POST", "/v1/edge/credential", renew, EDGE, {200: wire(Joined)}, audit="edge.renew_credential"),
     Route(
         "POST",

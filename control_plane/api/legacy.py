@@ -13,6 +13,7 @@ from control_plane.api.identities import erased
 from control_plane.api.route import LONGEST_WAIT_S, Call, Media, Route, answer
 from control_plane.api.uploads import FORMS, archive_limit, either, flag, form, photo_limit, upload
 from control_plane.auth import IMPORTS_WRITE, PEOPLE_READ, PEOPLE_WRITE
+from control_plane.limits import Cost
 from control_plane.problems import PROBLEM_JSON, Problem, problem
 from control_plane.store import identities, import_items, imports
 from control_plane.store.db import Connection
@@ -158,6 +159,7 @@ ROUTES = (
         {200: Done, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
         reads=form("image", "name", name=NAME, force=either("true: enrol a look-alike all the same")),
         limit=photo_limit,
+        costs=Cost.ENROLL,
         within={},
         original=True,
         audit="enrollment.create",
@@ -182,6 +184,7 @@ ROUTES = (
         {200: Registered, 202: Waiting, 422: Media((PROBLEM_JSON,), Refusal)},
         reads=form("zip", force=either("true: enrol look-alikes all the same")),
         limit=archive_limit,
+        costs=Cost.UPLOAD,
         original=True,
         audit="import.create",
     ),

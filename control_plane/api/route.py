@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,8 +17,10 @@ from starlette.responses import Response
 from starlette.routing import Route as WebRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from control_plane.auth import EDGE, JOIN, SAFE_METHODS, Caller, EdgeCaller, Need, check_edge, edge_of
+from control_plane.auth import BY_NO_KEY, EDGE, JOIN, Caller, EdgeCaller, Need, check_edge, edge_of
 from control_plane.config import Config
+from control_plane.guard import SAFE_METHODS
+from control_plane.limits import Cost, network
 from control_plane.notes import Note
 from control_plane.plane import Plane
 from control_plane.problems import Forbidden, TooLarge, Unsupported
@@ -109,6 +112,9 @@ class Route(Generic[B, Q]):
 
     `audit` is the action that the audit log calls it, `resource.verb`; UNAUDITED: nothing is to be said. Whatever
     changes something declares it.
+
+    `costs` says what a call counts as where callers are limited: by key or user, and by address where nobody is asked
+    who it is.
     """
 
     method: str
@@ -123,6 +129,7 @@ class Route(Generic[B, Q]):
     original: bool = False
     within: Within | None = None
     audit: str | None = None
+    costs: Cost | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.needs, Need):
@@ -146,7 +153,8 @@ class Endpoint:
         route = self.routes["GET" if scope["method"] == "HEAD" else scope["method"]]
         limit = route.limit(self._plane.config)
         request = Request(scope, _limited(Headers(scope=scope), receive, limit), send)
-        caller = self._plane.admit(request.headers, route.needs)
+        caller = await self._plane.admit(request, route.needs)
+        _limit(route, caller, request, self._plane)
         edge = edge_of(request) if route.needs in (EDGE, JOIN) else EdgeCaller("", 0)
         plane = self._plane.auditing(_note(route, request, caller, edge, self._plane))
         try:
@@ -189,12 +197,20 @@ def _note(route: Route[Any, Any], request: Request, caller: Caller, edge: EdgeCa
     )
 
 
+def _limit(route: Route[Any, Any], caller: Caller, request: Request, plane: Plane) -> None:
+    """Raises TooManyRequests. While everything is open nobody is limited who is on this machine."""
+    if route.costs is None or (caller.holder is None and route.needs not in BY_NO_KEY):
+        return
+    who = caller.actor if caller.holder else network(client_address(request))
+    plane.limits.take(route.costs, who, time.monotonic())
+
+
 def check_reach(
     route: Route[Any, Any], sites: frozenset[str], parts: Mapping[str, Any], connection: Connection
 ) -> None:
     """Raises Forbidden or NotFound if a caller bound to sites may not call this, or not with these parts of a path."""
     if route.within is None:
-        raise Forbidden("a key that is bound to sites may not do this", remedy="It needs a key for all sites.")
+        raise Forbidden("who is bound to sites may not do this", remedy="It needs a key or a user for all sites.")
     for name, check in route.within.items():
         check(Reach(sites), connection, path_part(parts[name]))
 

@@ -24,8 +24,10 @@ from control_plane.api import (
     legacy,
     merges,
     reencodings,
+    session,
     sites,
     tickets,
+    users,
     webhooks,
 )
 from control_plane.api.route import Route
@@ -52,5 +54,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *alarms.ROUTES,
     *audit.ROUTES,
     *tickets.ROUTES,
+    *session.ROUTES,
+    *users.ROUTES,
     *health.ROUTES,
 )

@@ -11,7 +11,8 @@ import msgspec
 from starlette.responses import Response
 
 from control_plane.api.route import JSON, PATH_PART, Call, Media, Route
-from control_plane.auth import ANYBODY, EDGE, EDGE_ID, JOIN, OLDEST_WIRE
+from control_plane.auth import ANYBODY, EDGE, EDGE_ID, JOIN, OLDEST_WIRE, SIGN_IN
+from control_plane.cookies import CSRF_HEADER, NAME
 from control_plane.problems import PROBLEM_JSON, Problem
 from faces.wire import EDGE_HEADER, WIRE, WIRE_HEADER
 
@@ -26,6 +27,12 @@ EDGE_HEADERS = {
 SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An access key; `x-rollcall-needs` is its scope."},
     "basic": {"type": "http", "scheme": "basic", "description": "The same key as the password, with any user."},
+    "cookie": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": NAME,
+        "description": f"Of POST /v1/session; over TLS __Host-{NAME}. What changes something needs {CSRF_HEADER} too.",
+    },
 }
 INTRODUCTION = (
     "Errors are application/problem+json with a stable `code`. Live frames and events: WebSocket `/ws/face-stream`, "
@@ -86,7 +93,7 @@ def _operation(route: Route[Any, Any], schema_of: Callable[[Any], Schema], compo
         "summary": inspect.getdoc(route.endpoint),
         "operationId": f"{route.method.lower()}_{re.sub(r'[^a-z0-9]+', '_', route.path.lower()).strip('_')}",
         "x-rollcall-needs": route.needs,
-        "security": [] if route.needs is ANYBODY else [{"bearer": []}, {"basic": []}],
+        "security": _security(route),
         "parameters": [*_path_parameters(route), *_headers(route), *_query_parameters(route, schema_of, components)],
         "responses": responses,
     }
@@ -96,6 +103,13 @@ def _operation(route: Route[Any, Any], schema_of: Callable[[Any], Schema], compo
         contents = [_content(Media((kind,), media.value), schema_of) for kind, media in route.reads.items()]
         operation["requestBody"] = {"required": True, "content": {k: v for c in contents for k, v in c.items()}}
     return operation
+
+
+def _security(route: Route[Any, Any]) -> list[Schema]:
+    if route.needs in (ANYBODY, SIGN_IN):
+        return []
+    schemes = ("bearer", "basic") if route.needs in (EDGE, JOIN) else SECURITY
+    return [{scheme: []} for scheme in schemes]
 
 
 def _response(kind: Any, schema_of: Callable[[Any], Schema]) -> Schema:

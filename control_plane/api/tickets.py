@@ -18,9 +18,8 @@ class Ticket(msgspec.Struct, frozen=True):
 
 
 async def issue(call: Call[None, None]) -> Response:
-    """A ticket that opens one WebSocket for the bearer of this key."""
-    key_id = None if call.caller.key is None else call.caller.key.id
-    text = await call.plane.write(lambda c: tickets.issue(c, key_id, call.plane.clock()))
+    """A ticket that opens one WebSocket for whoever asks."""
+    text = await call.plane.write(lambda c: tickets.issue(c, call.caller.bearer, call.plane.clock()))
     return answer(Ticket(TICKET_PROTOCOL + text, int(tickets.GOOD_FOR.total_seconds())), 201)
 
 

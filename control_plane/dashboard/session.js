@@ -1,16 +1,12 @@
 // Who is signed in, and the way to the page where one signs in.
 
 const SAFE = ["GET", "HEAD"];
-const NOBODY = { name: "", role: "admin", sites: null, user_id: null, csrf: "" };
 
 let known = null;
 
 /** Who calls: `{ name, role, sites, user_id, csrf }`. Asked once; leaves for the sign-in page if nobody is signed in. */
 export function session() {
-  known ??= fetch("/v1/session").then((response) => {
-    if (response.status === 401) return signIn();
-    return response.ok ? response.json() : NOBODY;
-  });
+  known ??= fetch("/v1/session").then((response) => (response.status === 401 ? signIn() : response.json()));
   known.catch(forget);
   return known;
 }

@@ -54,8 +54,9 @@ def lock(connection: sa.Connection) -> None:
 
 
 def _make_defaults(connection: sa.Connection, now: datetime) -> None:
-    if connection.execute(sa.select(counters.c.name).where(counters.c.name == "events")).first() is None:
-        connection.execute(counters.insert().values(name="events", value=0))
+    for name in ("events", "access"):
+        if connection.execute(sa.select(counters.c.name).where(counters.c.name == name)).first() is None:
+            connection.execute(counters.insert().values(name=name, value=0))
     if connection.execute(sa.select(sites_table.c.id).limit(1)).first() is None:
         galleries.create(connection, SettingsRow(galleries.DEFAULT_GALLERY, "default"), now)
         sites.create(connection, "default", [galleries.DEFAULT_GALLERY], now, sites.DEFAULT_SITE)

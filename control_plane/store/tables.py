@@ -99,12 +99,44 @@ join_tokens = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 
-# By the SHA-256 of the ticket. `key_id` null: made while nobody was asked for a key.
+# People who sign in. `folded` is the name as it is compared; `password` is its argon2id hash; `sites` as for keys.
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("folded", Text, nullable=False, unique=True),
+    Column("password", Text, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("sites", Json),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("disabled_at", UtcDateTime),
+    Column("signed_in_at", UtcDateTime),
+)
+
+# Browsers in which somebody is signed in; a row goes when that ends. `sha256` is of the cookie; `idle_at` is when it
+# ends unless it is used before, `expires_at` when it ends in any case.
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    _id(),
+    Column("user_id", Id, ForeignKey("users.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("sha256", String(64), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime, nullable=False),
+    Column("idle_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+)
+
+# By the SHA-256 of the ticket. Neither of a key nor of a sign-in: made while nobody was asked for one.
 tickets = Table(
     "tickets",
     metadata,
     _id(),
     Column("key_id", Id, ForeignKey("keys.id", ondelete="CASCADE")),
+    Column("sign_in_id", Id, ForeignKey("sign_ins.id", ondelete="CASCADE")),
     Column("expires_at", UtcDateTime, nullable=False),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,20 +14,29 @@ from control_plane.store.tables import tickets
 GOOD_FOR = timedelta(seconds=30)
 
 
-def issue(connection: sa.Connection, key_id: str | None, now: datetime) -> str:
-    """A ticket of whoever bears this key (None: nobody is asked for one). Those that have expired are cleared away."""
+class Bearer(NamedTuple):
+    """Whom a ticket stands for: the bearer of a key, or of a sign-in; neither: nobody was asked for one."""
+
+    key_id: str | None = None
+    sign_in_id: str | None = None
+
+
+def issue(connection: sa.Connection, bearer: Bearer, now: datetime) -> str:
+    """A ticket of whoever asks. Those that have expired are cleared away."""
     connection.execute(tickets.delete().where(tickets.c.expires_at <= now))
     text = secrets.token_hex(20)
-    connection.execute(tickets.insert().values(id=_digest(text), key_id=key_id, expires_at=now + GOOD_FOR))
+    connection.execute(tickets.insert().values(id=_digest(text), expires_at=now + GOOD_FOR, **bearer._asdict()))
     return text
 
 
-def redeem(connection: sa.Connection, text: str, now: datetime) -> tuple[bool, str | None]:
-    """Whether the ticket is good, and whose key it stands for; from now on it is not."""
+def redeem(connection: sa.Connection, text: str, now: datetime) -> Bearer | None:
+    """Whom the ticket stands for, from now on nobody; None if it is not good."""
     mine = (tickets.c.id == _digest(text)) & (tickets.c.expires_at > now)
-    key_id: str | None = connection.execute(sa.select(tickets.c.key_id).where(mine)).scalar()
+    row = connection.execute(sa.select(tickets.c.key_id, tickets.c.sign_in_id).where(mine)).first()
     # Whoever removes the row has the ticket: of several who ask at once that is one.
-    return bool(connection.execute(tickets.delete().where(mine)).rowcount), key_id
+    if row is None or not connection.execute(tickets.delete().where(mine)).rowcount:
+        return None
+    return Bearer(*row)
 
 
 def _digest(text: str) -> str:

@@ -25,8 +25,8 @@ from faces.errors import RollcallError
 SEND_WITHIN_S = 10.0
 """A client that has not read for this long is cut off."""
 
-LOOK_EVERY_S = 3600.0
-"""How often at least the clock is asked whether a key has expired: it may have been set meanwhile."""
+LOOK_EVERY_S = 600.0
+"""How often at least the clock is asked whether a key or a sign-in has expired: it may have been set meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class Socket:
         """Who opens it: by a ticket where one is offered, else by the headers; raises Unauthenticated and Forbidden."""
         offered = [p for p in websocket.scope["subprotocols"] if p.startswith(TICKET_PROTOCOL)]
         if not offered:
-            return self.plane.admit(websocket.headers, self.needs)
+            return await self.plane.admit(websocket, self.needs)
         ticket, now = offered[0].removeprefix(TICKET_PROTOCOL), self.plane.clock()
-        good, key_id = await self.plane.write(lambda c: tickets.redeem(c, ticket, now))
-        if not good:
+        bearer = await self.plane.write(lambda c: tickets.redeem(c, ticket, now))
+        if bearer is None:
             raise Unauthenticated("this ticket is not good any more", remedy="Take a new one for each socket.")
-        return self.plane.gate.bearer(key_id, self.needs)
+        return await self.plane.admit_bearer(bearer, self.needs)
 
 
 async def while_valid(plane: Plane, caller: Caller, need: Need, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work for as long as the caller's key counts; raises Unauthenticated when it does no more."""
+    """Do the work for as long as the caller may; raises Unauthenticated when it does no more."""
     await first_of(work, _until_void(plane, caller, need))
 
 
@@ -68,16 +68,19 @@ async def _until_void(plane: Plane, caller: Caller, need: Need) -> None:
     changed = asyncio.Event()
 
     def look(before: News) -> None:
-        # There are many sockets, many commits, and few changes of keys.
-        if plane.feed.news.keys is not before.keys:
+        # There are many sockets, many commits, and few changes of who may come in.
+        if plane.feed.news.access is not before.access:
             changed.set()
 
     with plane.feed.listening(look):
         while True:
             changed.clear()
             plane.gate.check(caller, need)
-            expires_at = caller.key.expires_at if caller.key else None
-            left_s = None if expires_at is None else min((expires_at - plane.clock()).total_seconds(), LOOK_EVERY_S)
+            ends_at = plane.gate.ends_at(caller)
+            left_s = None if ends_at is None else min((ends_at - plane.clock()).total_seconds(), LOOK_EVERY_S)
+            if caller.sign_in is not None:
+                # An open page is in use, though nobody clicks on anything: a wall that shows who comes.
+                plane.note(caller)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await changed.wait()

@@ -180,7 +180,7 @@ class Watcher:
                 self._lenses.clear()
             elif isinstance(asked, FollowImports):
                 if self._caller.sites is not None:
-                    raise Forbidden("a key that is bound to sites may not follow imports")
+                    raise Forbidden("who is bound to sites may not follow imports")
                 self._progress.follow()
             else:
                 await self._follow(asked.after)

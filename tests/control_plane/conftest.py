@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,6 +18,8 @@ import numpy as np
 import psycopg
 import pytest
 import requests
+from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Page as BrowserPage
 from websockets.sync.client import ClientConnection, connect
 
 from control_plane.__main__ import listen, make_server
@@ -25,12 +27,15 @@ from control_plane.api.route import JSON, Media
 from control_plane.api.routes import ROUTES
 from control_plane.api.schema import with_document
 from control_plane.app import create_app
-from control_plane.config import Config
+from control_plane.config import SETTINGS, Config
+from control_plane.cookies import CSRF_HEADER, NAME
+from control_plane.passwords import Passwords
 from control_plane.problems import PROBLEM_JSON, TABLE
-from control_plane.store import enrollments, identities, schema
+from control_plane.store import enrollments, identities, schema, users
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database, new_id, utcnow
 from control_plane.store.enrollments import Purpose
+from control_plane.store.keys import Role
 from faces import wire
 from faces.encoding import SFACE, to_bytes, unit
 from faces.errors import Reason
@@ -38,6 +43,8 @@ from faces.events import Event, Status
 from faces.gallery import EncodingRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PASSWORD = "correct horse battery"
+HASHED = Passwords().hashed(PASSWORD)
 SOON_S = 10.0
 DECLARED = with_document(ROUTES, "test")
 JPEG = b"\xff\xd8\xff\xe0" + b"a small picture"
@@ -79,8 +86,14 @@ def _fits(pattern: str, path: str) -> bool:
     return re.fullmatch(re.sub(r"{\w+}", "[^/]+", pattern), path) is not None
 
 
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
+UNLIMITED = {setting.name: "off" for setting in SETTINGS if setting.name.startswith("LIMIT_")}
+
+
 class Server:
-    """A control plane in a thread of this process, with a client of it and the database behind it."""
+    """A control plane in a thread of this process, with a client of it and the database behind it. Nobody's calls are
+    counted there, unless the settings say so."""
 
     def __init__(self, database: Database, data_dir: Path, **settings: str) -> None:
         self.config = Config.read(
@@ -89,6 +102,7 @@ class Server:
                 "DATA_DIR": str(data_dir),
                 "PORT": "0",
                 "STREAM_PORT": "0",
+                **UNLIMITED,
                 **settings,
             },
             Path("/nonexistent"),
@@ -144,6 +158,42 @@ class Server:
             for _ in range(photos):
                 add_encoding(connection, person, self.blobs)
         return person
+
+    def user(self, name: str, role: Role = Role.VIEWER, sites: Sequence[str] | None = None) -> str:
+        """A user whose password is PASSWORD; returns the id."""
+        with self.database.write() as connection:
+            return users.create(connection, name, role, HASHED, utcnow(), sites=sites).id
+
+    def page(self, name: str) -> Page:
+        """A browser of its own, in which this user is signed in."""
+        page = Page(self)
+        answer = page.call("POST", "/v1/session", json={"name": name, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        page.csrf = answer.json()["csrf"]
+        return page
+
+
+class Page:
+    """A page of ours in a browser: it keeps the cookie, and sends the token along with what changes something."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.http = requests.Session()
+        self.csrf = ""
+
+    @property
+    def cookie(self) -> str:
+        return f"{NAME}={self.http.cookies[NAME]}"
+
+    def call(self, method: str, path: str, **options: Any) -> requests.Response:
+        headers = {**({} if method == "GET" else {CSRF_HEADER: self.csrf}), **options.pop("headers", {})}
+        response = self.http.request(method, self.server.url + path, timeout=40, headers=headers, **options)
+        check_declared(response)
+        return response
+
+    def socket(self, *protocols: Any) -> ClientConnection:
+        headers = {"Cookie": self.cookie, "Origin": self.server.url}
+        return self.server.socket("/ws/face-stream", *protocols, headers=headers)
 
 
 @dataclass
@@ -339,3 +389,26 @@ def running_fixture() -> Callable[..., Any]:
 @pytest.fixture
 def jpeg() -> bytes:
     return JPEG
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[BrowserPage]:
+    """A page on which nothing may go wrong unseen."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_default_timeout(10_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda m: wrong.append(m.text) if "Content Security Policy" in m.text else None)
+    yield page
+    page.close()
+    assert wrong == []

@@ -1,146 +1,37 @@
 from __future__ import annotations
 
-import socket
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
 from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
-from control_plane.auth import EDGE, PEOPLE_READ, SCOPES, Caller, Gate, Need, check_host, check_origin, presented
-from control_plane.problems import ForeignHost, ForeignOrigin, Unauthenticated
+from control_plane.auth import (
+    EDGE,
+    EVENTS_READ,
+    JOIN,
+    PEOPLE_READ,
+    PEOPLE_WRITE,
+    SCOPES,
+    SESSION,
+    SIGN_IN,
+    Caller,
+    Gate,
+    Need,
+    presented,
+)
+from control_plane.cookies import CSRF_HEADER, csrf_token
+from control_plane.problems import Forbidden, ForeignOrigin, NoCsrfToken, Unauthenticated
+from control_plane.store import sign_ins
+from control_plane.store.access import Access
 from control_plane.store.keys import Key, Role, check_sum, digest, id_of
+from control_plane.store.sign_ins import SignIn
+from control_plane.store.tickets import Bearer
+from control_plane.store.users import User
 from faces.wire import EDGE_HEADER, WIRE, WIRE_HEADER
-
-
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:5000", "127.0.0.1:1", "127.1.2.3", "[::1]:5000", "[::1]"])
-def test_names_of_this_machine_are_served(host: str) -> None:
-    check_host(Headers({"host": host}))
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "evil/admin?",
-        "evil",
-        "localhost.evil.org",
-        "127.0.0.1.evil.org",
-        "evil@localhost",
-        "localhost@evil",
-        "localhost:x",
-        "localhost:5000/x",
-        "localhost.",
-        "[::2]",
-        "0.0.0.0",
-        "128.0.0.1",
-        "2130706433",
-        "",
-    ],
-)
-def test_any_other_host_is_refused(host: str) -> None:
-    with pytest.raises(ForeignHost):
-        check_host(Headers({"host": host}))
-
-
-def test_a_host_named_twice_or_not_at_all_is_refused() -> None:
-    for raw in ([], [(b"host", b"localhost"), (b"host", b"localhost")]):
-        with pytest.raises(ForeignHost):
-            check_host(Headers(raw=raw))
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {},
-        {"origin": "http://localhost:5000"},
-        {"origin": "HTTP://LOCALHOST:5000"},
-        {"sec-fetch-site": "same-origin"},
-        {"sec-fetch-site": "none"},
-    ],
-)
-def test_programs_and_our_own_pages_may_do_everything(headers: dict[str, str]) -> None:
-    check_origin(Headers({"host": "localhost:5000", **headers}))
-
-
-FOREIGN: list[dict[str, str]] = [
-    {"origin": "http://evil.org"},
-    {"origin": "null"},
-    {"origin": ""},
-    {"origin": "http://localhost:5000.evil.org"},
-    {"origin": "http://localhost:5001"},
-    {"origin": "http://127.0.0.1:5000"},
-    {"origin": "http://localhost"},
-    {"sec-fetch-site": "cross-site"},
-    {"sec-fetch-site": "same-site"},
-]
-
-
-@pytest.mark.parametrize("headers", FOREIGN)
-def test_pages_of_other_origins_may_not(headers: dict[str, str]) -> None:
-    with pytest.raises(ForeignOrigin):
-        check_origin(Headers({"host": "localhost:5000", **headers}))
-
-
-def test_any_host_will_do_where_keys_are_needed_but_one_it_must_be() -> None:
-    check_host(Headers({"host": "rollcall.example"}), any_name=True)
-    for raw in ([], [(b"host", b"a"), (b"host", b"b")]):
-        with pytest.raises(ForeignHost):
-            check_host(Headers(raw=raw), any_name=True)
-
-
-def test_pages_of_listed_origins_may_and_no_others() -> None:
-    listed = {"https://rollcall.example"}
-    check_origin(Headers({"host": "x", "origin": "https://Rollcall.example", "sec-fetch-site": "cross-site"}), listed)
-    for headers in FOREIGN:
-        with pytest.raises(ForeignOrigin):
-            check_origin(Headers({"host": "localhost:5000", **headers}), listed)
-
-
-@pytest.mark.parametrize("path", ["/v1/identities", "/register", "/", "/nowhere", "//evil", "/v1/events"])
-def test_a_foreign_host_reaches_nothing_whatever_the_path(server: Any, path: str) -> None:
-    response = server.get(path, headers={"Host": "evil/admin?"})
-    assert (response.status_code, response.json()["code"]) == (421, "foreign_host")
-
-
-@pytest.mark.parametrize("path", ["/register", "/unregister", "/v1/identities", "/v1/webhooks", "/nowhere"])
-@pytest.mark.parametrize("headers", [{"Origin": "http://evil.org"}, {"Sec-Fetch-Site": "cross-site"}])
-def test_a_foreign_page_changes_nothing(server: Any, path: str, headers: dict[str, str]) -> None:
-    response = server.post(path, headers=headers, data={"name": "x"})
-    assert (response.status_code, response.json()["code"]) == (403, "foreign_origin")
-
-
-@pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
-def test_no_unsafe_method_is_forgotten(server: Any, method: str) -> None:
-    response = server.call(method, "/v1/identities/x", headers={"Origin": "null"}, json={})
-    assert response.status_code == 403
-
-
-@pytest.mark.parametrize("path", ["/ws/face-stream", "/v1/edge/link"])
-@pytest.mark.parametrize(
-    "headers", [{"Origin": "http://evil.org"}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}]
-)
-def test_a_foreign_page_opens_no_socket(server: Any, path: str, headers: dict[str, str]) -> None:
-    with pytest.raises(InvalidStatus) as error:
-        server.socket(path, headers=headers)
-    assert error.value.response.status_code == 403
-    assert b"foreign_origin" in error.value.response.body
-
-
-def test_a_foreign_host_opens_no_socket(server: Any) -> None:
-    with pytest.raises(InvalidStatus) as error:
-        connect(
-            f"ws://evil.org:{server.port}/ws/face-stream", sock=socket.create_connection(("127.0.0.1", server.port))
-        )
-    assert error.value.response.status_code == 421
-
-
-def test_our_own_page_opens_sockets_and_posts(server: Any) -> None:
-    with server.socket("/ws/face-stream", headers={"Origin": server.url}):
-        pass
-    response = server.post("/v1/identities", json={"name": "Ann"}, headers={"Origin": server.url})
-    assert response.status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -180,15 +71,25 @@ def a_key(role: Role, **fields: Any) -> Key:
     return Key(**{"id": id_of(TEXT), "role": role, "sha256": digest(TEXT), "last_used_at": None, **values, **fields})
 
 
-def gate(*held: Key, open_without: bool = True) -> Gate:
-    return Gate(lambda: {key.id: key for key in held}, lambda: NOW, open_without=open_without)
+def gate(*held: Key | User | SignIn, open_without: bool = True) -> Gate:
+    def of(kind: type) -> Any:
+        return {one.id: one for one in held if isinstance(one, kind)}
+
+    return Gate(lambda: Access(of(Key), of(User), of(SignIn)), lambda: NOW, open_without=open_without)
+
+
+def request(method: str = "GET", **headers: str) -> HTTPConnection:
+    """A request with these headers; the method `WS` is a WebSocket's handshake."""
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in {"host": "h", **headers}.items()]
+    kind, scheme = ("websocket", "ws") if method == "WS" else ("http", "http")
+    return HTTPConnection({"type": kind, "scheme": scheme, "method": method, "headers": raw})
 
 
 def test_without_keys_everything_is_open_to_this_machine_and_nothing_to_others() -> None:
-    assert gate().admit(Headers({}), PEOPLE_READ).sites is None
-    assert gate().admit(Headers({}), EDGE).key is None
+    assert gate().admit(request(), PEOPLE_READ).sites is None
+    assert gate().admit(request(), EDGE).key is None
     with pytest.raises(Unauthenticated):
-        gate(open_without=False).admit(Headers({}), PEOPLE_READ)
+        gate(open_without=False).admit(request(), PEOPLE_READ)
 
 
 def test_an_edges_key_alone_closes_nothing_and_any_other_does_even_when_it_counts_no_more() -> None:
@@ -198,7 +99,7 @@ def test_an_edges_key_alone_closes_nothing_and_any_other_does_even_when_it_count
 
 
 def test_a_key_counts_until_it_ends() -> None:
-    headers = Headers({"authorization": f"bearer {TEXT}"})
+    headers = request(authorization=f"bearer {TEXT}")
     assert gate(a_key(Role.VIEWER, expires_at=NOW + timedelta(seconds=1))).admit(headers, PEOPLE_READ).key
     for ended in (a_key(Role.VIEWER, expires_at=NOW), a_key(Role.VIEWER, revoked_at=NOW)):
         with pytest.raises(Unauthenticated):
@@ -208,7 +109,7 @@ def test_a_key_counts_until_it_ends() -> None:
 def test_the_id_alone_opens_nothing() -> None:
     other = TEXT.replace("a" * 40, "b" * 40)[: -len(check_sum(""))]
     with pytest.raises(Unauthenticated, match="not known"):
-        gate(a_key(Role.ADMIN)).admit(Headers({"authorization": f"Bearer {other}{check_sum(other)}"}), PEOPLE_READ)
+        gate(a_key(Role.ADMIN)).admit(request(authorization=f"Bearer {other}{check_sum(other)}"), PEOPLE_READ)
 
 
 def test_two_authorization_headers_are_none() -> None:
@@ -218,8 +119,8 @@ def test_two_authorization_headers_are_none() -> None:
 
 
 def test_every_scope_is_some_roles_and_only_an_administrator_has_all() -> None:
-    assert frozenset().union(*SCOPES.values()) == set(Need)
-    assert SCOPES[Role.ADMIN] == set(Need) - {EDGE}
+    assert frozenset().union(*SCOPES.values()) == set(Need) - {JOIN, SIGN_IN}
+    assert SCOPES[Role.ADMIN] == set(Need) - {EDGE, JOIN, SIGN_IN}
     assert all(not scopes >= SCOPES[Role.ADMIN] for role, scopes in SCOPES.items() if role is not Role.ADMIN)
     assert not any(need.endswith(":write") for need in SCOPES[Role.VIEWER])
 
@@ -229,3 +130,86 @@ def test_whoever_calls_has_a_word_that_stays_the_same() -> None:
     assert Caller(a_key(Role.ADMIN, name="Ann's")).actor == "key:000000000001"
     assert Caller(a_key(Role.EDGE)).actor == "key:000000000001"
     assert Caller(a_key(Role.EDGE, edge_id="e1")).actor == "edge:e1"
+    assert Caller(user=ANN).actor == "user:u1"
+
+
+COOKIE = f"{'1' * 16}.{'a' * 64}"
+ANN = User(id="u1", name="Ann", role=Role.OPERATOR, sites=("s1",), created_at=NOW, disabled_at=None, signed_in_at=None)
+HOUR = timedelta(hours=1)
+HERE = SignIn(
+    id="1" * 16,
+    user_id="u1",
+    sha256=sign_ins.digest(COOKIE),
+    address="",
+    agent="",
+    created_at=NOW,
+    used_at=NOW,
+    idle_at=NOW + HOUR,
+    expires_at=NOW + 2 * HOUR,
+)
+
+
+def test_whoever_is_signed_in_may_what_their_role_may_at_their_sites() -> None:
+    caller = gate(ANN, HERE).admit(request(cookie=f"rollcall={COOKIE}"), PEOPLE_READ)
+    assert (caller.user, caller.sites, caller.bearer) == (ANN, {"s1"}, Bearer(None, HERE.id))
+    with pytest.raises(Forbidden, match="operator"):
+        gate(ANN, HERE).admit(request(cookie=f"rollcall={COOKIE}"), Need.SITES_WRITE)
+
+
+@pytest.mark.parametrize("cookie", ["", "x", COOKIE[:-1] + "b", COOKIE.upper(), "2" + COOKIE[1:], COOKIE + "a"])
+def test_no_other_cookie_is_anybodys(cookie: str) -> None:
+    with pytest.raises(Unauthenticated):
+        gate(ANN, HERE).admit(request(cookie=f"rollcall={cookie}"), PEOPLE_READ)
+
+
+def test_a_sign_in_ends_unused_at_its_last_moment_or_with_its_user() -> None:
+    ended = (
+        (ANN, replace(HERE, idle_at=NOW)),
+        (ANN, replace(HERE, expires_at=NOW)),
+        (replace(ANN, disabled_at=NOW), HERE),
+        (ANN,),
+        (HERE,),
+    )
+    for held in ended:
+        with pytest.raises(Unauthenticated):
+            gate(*held, open_without=False).admit(request(cookie=f"rollcall={COOKIE}"), PEOPLE_READ)
+        with pytest.raises(Unauthenticated):
+            gate(*held, open_without=False).bearer(Bearer(None, HERE.id), EVENTS_READ)
+    assert gate(ANN, HERE).ends_at(Caller(user=ANN, sign_in=HERE)) == NOW + HOUR
+
+
+def test_a_user_closes_everything_also_when_disabled() -> None:
+    assert not gate(replace(ANN, disabled_at=NOW)).open
+
+
+def test_a_cookie_changes_nothing_without_the_token_that_only_our_page_knows() -> None:
+    cookie = f"rollcall={COOKIE}"
+    held = gate(ANN, HERE)
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        for headers in ({}, {CSRF_HEADER: ""}, {CSRF_HEADER: COOKIE}, {CSRF_HEADER: "\xe9" * 64}):
+            with pytest.raises(NoCsrfToken):
+                held.admit(request(method, cookie=cookie, **headers), PEOPLE_WRITE)
+        assert held.admit(request(method, cookie=cookie, **{CSRF_HEADER: csrf_token(COOKIE)}), PEOPLE_WRITE).user
+    assert COOKIE.partition(".")[2] not in csrf_token(COOKIE)
+
+
+@pytest.mark.parametrize(("origin", "opens"), [("http://h", True), ("HTTP://H", True), ("", False), ("null", False)])
+def test_a_cookie_opens_a_socket_for_our_own_page_alone(origin: str, opens: bool) -> None:
+    asked = request("WS", cookie=f"rollcall={COOKIE}", **({"origin": origin} if origin else {}))
+    if opens:
+        assert gate(ANN, HERE).admit(asked, EVENTS_READ).user
+        return
+    with pytest.raises(ForeignOrigin):
+        gate(ANN, HERE).admit(asked, EVENTS_READ)
+
+
+def test_a_key_goes_before_a_cookie_and_over_tls_only_the_cookie_counts_that_came_by_it() -> None:
+    both = request(cookie=f"rollcall={COOKIE}", authorization=f"Bearer {TEXT}")
+    assert gate(ANN, HERE, a_key(Role.ADMIN)).admit(both, SESSION).key
+    encrypted = request(cookie=f"rollcall={COOKIE}")
+    encrypted.scope["scheme"] = "https"
+    with pytest.raises(Unauthenticated):
+        gate(ANN, HERE).admit(encrypted, SESSION)
+    named = request(cookie=f"__Host-rollcall={COOKIE}")
+    named.scope["scheme"] = "https"
+    assert gate(ANN, HERE).admit(named, SESSION).user

@@ -8,44 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from control_plane.store import alarms, keys
+from control_plane.store import alarms
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Database, utcnow
-from control_plane.store.keys import Role
 from faces import wire
 from faces.events import EventKind, Status
 from faces.wire import FrameHeader, Seen
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking")
 SCRIPT = "<script>document.title='run'</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip("Chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A page on which nothing may go wrong unseen."""
-    page = browser.new_page(viewport={"width": 1280, "height": 800})
-    page.set_default_timeout(10_000)
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda m: wrong.append(m.text) if "Content Security Policy" in m.text else None)
-    yield page
-    page.close()
-    assert wrong == []
 
 
 @pytest.fixture
@@ -57,19 +31,6 @@ def lone(running: Any, fresh: Any, tmp_path: Path) -> Iterator[Any]:
 def opened(page: Page, server: Any, place: str = "events") -> None:
     page.goto(f"{server.url}/#/{place}")
     expect(page.locator("#connection")).to_have_text("Connected")
-
-
-def test_it_works_with_a_key_as_the_browsers_password(browser: Browser, lone: Any) -> None:
-    with lone.database.write() as connection:
-        key = keys.create(connection, Role.VIEWER, utcnow())
-    context = browser.new_context(http_credentials={"username": "any", "password": key})
-    page = context.new_page()
-    opened(page, lone)
-    context.close()
-    stranger = browser.new_page()
-    stranger.goto(lone.url)
-    expect(stranger.locator("#connection")).not_to_have_text("Connected")
-    stranger.close()
 
 
 def names(page: Page) -> list[str]:

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import requests
 
-from control_plane.__main__ import SILENT_CLIENT_MS, check_keys, listen, main
+from control_plane.__main__ import SILENT_CLIENT_MS, check_access, listen, main
 from control_plane.config import Config
 from control_plane.store import keys, schema, version
 from control_plane.store.db import Database, utcnow
@@ -169,11 +169,11 @@ def test_it_serves_others_only_when_somebody_has_a_key_and_says_how(tmp_path: Pa
         revoked = keys.id_of(keys.create(connection, Role.ADMIN, utcnow())) or ""
         keys.revoke(connection, revoked, utcnow())
     with pytest.raises(SettingError, match="HOST") as error:
-        check_keys(database, told)
+        check_access(database, told)
     assert "rollcall keys create" in error.value.remedy
     with database.write() as connection:
         keys.create(connection, Role.ADMIN, utcnow())
-    check_keys(database, told)
+    check_access(database, told)
     database.close()
 
 
@@ -182,5 +182,5 @@ def test_on_this_machine_alone_it_starts_without_keys(tmp_path: Path) -> None:
         told = config(tmp_path, HOST=host)
         database = Database(told.database_url)
         schema.prepare(database, utcnow())
-        check_keys(database, told)
+        check_access(database, told)
         database.close()

@@ -35,6 +35,7 @@ BEYOND_SCHEMAS = (
     "a time is before the year 1 or after the year 9999",
     "attributes hold a number that is too large",
     "source is missing",
+    "this password is too weak",
     # msgpack tells bytes from texts.
     "Expected `bytes",
     # To JSON Schema 2.0 is an integer.

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 import requests
 
+from control_plane.config import SETTINGS as CONTROL_PLANE
 from control_plane.store import keys
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
@@ -36,9 +37,9 @@ database = "none"
 enabled = true
 [checks.positive_data_acceptance]
 # What a photo or an archive shows (422), or what there is already (409, 410), no schema can say.
-expected-statuses = ["2xx", 401, 403, 404, 409, 410, 422]
+expected-statuses = ["2xx", 401, 403, 404, 409, 410, 422, 429]
 [checks.negative_data_rejection]
-expected-statuses = [400, 401, 403, 404, 405, 409, 410, 413, 415, 421, 422, 426]
+expected-statuses = [400, 401, 403, 404, 405, 409, 410, 413, 415, 421, 422, 426, 429]
 # Of the people who are there nobody was erased.
 [[operations]]
 include-name = "GET /v1/identities/{{id}}/erasure"
@@ -76,6 +77,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def place(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """Control plane and worker on an empty database."""
     monkeypatch.setenv("DATABASE_URL", database_url)
+    for limited in CONTROL_PLANE:
+        if limited.name.startswith("LIMIT_"):
+            monkeypatch.setenv(limited.name, "off")
     with Supervisor(logs=tmp_path / "logs") as supervisor:
         place = Place(data=tmp_path / "data", port=free_port(), stream_port=0)
         start_centre(supervisor, place)

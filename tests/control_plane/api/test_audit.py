@@ -12,7 +12,8 @@ import pytest
 
 from control_plane.api.route import UNAUDITED, Route
 from control_plane.api.routes import ROUTES
-from control_plane.auth import EDGE, SAFE_METHODS, SITES_READ
+from control_plane.auth import EDGE, SITES_READ
+from control_plane.guard import SAFE_METHODS
 from control_plane.store import audit, keys
 from control_plane.store.chain import Row
 from control_plane.store.db import Database, utcnow

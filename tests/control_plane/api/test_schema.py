@@ -78,8 +78,12 @@ def test_parameters_bodies_and_callers_are_those_of_the_types(document: dict[str
     ingest = document["paths"]["/v1/events"]["post"]
     assert ingest["x-rollcall-needs"] == "edge"
     assert document["paths"]["/healthz"]["get"]["security"] == []
-    assert document["paths"]["/v1/identities"]["get"]["security"] == [{"bearer": []}, {"basic": []}]
-    assert set(document["components"]["securitySchemes"]) == {"bearer", "basic"}
+    assert document["paths"]["/v1/identities"]["get"]["security"] == [
+        {"bearer": []},
+        {"basic": []},
+        {"cookie": []},
+    ]
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "basic", "cookie"}
     assert {p["name"] for p in ingest["parameters"]} == {"Rollcall-Edge", "Rollcall-Wire"}
     assert set(ingest["requestBody"]["content"]) == {"application/msgpack", "application/json"}
     photo = document["paths"]["/v1/identities/{id}/photos"]["post"]["requestBody"]["content"]
