@@ -17,6 +17,7 @@ MSGPACK = "application/msgpack"
 BEYOND_SCHEMAS = (
     "holds characters that are no text",
     "valid_until is not after valid_from",
+    "expires_at is past",
     "consent_basis is missing",
     "consent_until is not after consent_given_at",
     "give either ids, or since (and until)",

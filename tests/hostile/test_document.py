@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from control_plane.config import SETTINGS as CONTROL_PLANE
-from control_plane.store import keys
+from control_plane.store import keys, schema
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
 from control_plane.store.sites import DEFAULT_SITE
@@ -70,6 +70,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
+    database = Database(url)
+    schema.migrate(database, utcnow())
+    database.close()
     return url
 
 
