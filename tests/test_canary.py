@@ -210,6 +210,20 @@ def bring_wrong_ones(world: World) -> None:
         connect(f"{world.stream}?key={made_up('socket query')}", legacy=True).close()
 
 
+def sign_in(world: World) -> None:
+    """A user signs in, with a wrong password and with the right one, and changes it."""
+    first, second = world.secrets.made_up("right password"), world.secrets.made_up("next password")
+    rollcall("users", "create", "ann", "--role", "admin", "--data", world.place.data, input=f"{first}\n")
+    wrong = {"name": "ann", "password": world.secrets.made_up("forgotten password")}
+    assert world.ask("POST", "/v1/session", json=wrong).status_code == 401
+    answer = requests.post(f"{world.place.url}/v1/session", json={"name": "ann", "password": first}, timeout=60)
+    cookie = world.secrets.add("sign-in", answer.cookies["rollcall"])
+    token = world.secrets.add("csrf token", answer.json()["csrf"])
+    signed_in = {"Cookie": f"rollcall={cookie}", "X-CSRF-Token": token}
+    changed = world.ask("PUT", "/v1/session/password", json={"old": first, "new": second}, headers=signed_in)
+    assert changed.status_code == 204, changed.text
+
+
 def enrol(world: World, admin: dict[str, str], data: Path) -> None:
     photo = (data / "portraits" / "obama.jpg").read_bytes()
     files = {"image": ("o.jpg", photo)}
@@ -327,6 +341,7 @@ def test_no_secret_turns_up_where_it_does_not_belong(
         ears = Ears(world, admin)
         world.ask("GET", "/v1/sites", headers=bearer(world.secrets.add("revoked key", revoked)))
         bring_wrong_ones(world)
+        sign_in(world)
         enrol(world, admin, data)
         use_webhooks(world, admin)
         join_and_watch(world, admin)

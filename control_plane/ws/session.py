@@ -41,10 +41,7 @@ class Socket:
         websocket = WebSocket(scope, receive, send)
         caller = await self._caller(websocket)
         if self.needs is not EDGE:
-            self.plane.looks.check()
-            address = websocket.client.host if websocket.client else ""
-            note = Note(actor=caller.actor, action="stream.open", address=address)
-            self.plane.looks.add(note.entry(self.plane.clock()))
+            looked(websocket, self.plane, caller, "stream.open")
         await self.endpoint(websocket, self.plane, caller)
 
     async def _caller(self, websocket: WebSocket) -> Caller:
@@ -57,6 +54,14 @@ class Socket:
         if bearer is None:
             raise Unauthenticated("this ticket is not good any more", remedy="Take a new one for each socket.")
         return await self.plane.admit_bearer(bearer, self.needs)
+
+
+def looked(websocket: WebSocket, plane: Plane, caller: Caller, action: str, resource_id: str | None = None) -> None:
+    """Have the audit log told who looks, and at what; raises Unavailable where it cannot be written."""
+    plane.looks.check()
+    address = websocket.client.host if websocket.client else ""
+    note = Note(actor=caller.actor, action=action, address=address, resource_id=resource_id)
+    plane.looks.add(note.entry(plane.clock()))
 
 
 async def while_valid(plane: Plane, caller: Caller, need: Need, work: Coroutine[Any, Any, None]) -> None:

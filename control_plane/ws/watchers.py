@@ -19,11 +19,14 @@ from control_plane.store import events
 from control_plane.store.events import Wanted
 from control_plane.store.sites import DEFAULT_SITE, PlacedCamera
 from control_plane.ws.progress import Progress
-from control_plane.ws.session import received, send, told_by_code, while_valid
+from control_plane.ws.session import looked, received, send, told_by_code, while_valid
 from faces.errors import Invalid, NotFound
 from faces.wire import FRAMES_PROTOCOL, WATCH_PROTOCOL, decode_text, encode_text
 
 PAGE = 200
+WATCHED = "edge.watch_camera"
+"""What the audit log calls it."""
+
 MOST_LENSES = 64
 LONGEST_MESSAGE = 4096
 
@@ -130,6 +133,7 @@ class FramesWatcher:
         if self._lens is not None:
             self._plane.fanout.unwatch(self._mailbox, [self._lens])
         if lens is not None:
+            looked(self._websocket, self._plane, self._caller, WATCHED, lens.edge)
             self._plane.fanout.watch(self._mailbox, lens, self._fps)
         self._lens = lens
 
@@ -191,6 +195,8 @@ class Watcher:
         sites = self._caller.sites
         if sites is not None and self._plane.feed.news.places.get(lens.edge) not in sites:
             raise NotFound(f"there is no edge {lens.edge!r}")
+        if lens not in self._lenses:
+            looked(self._websocket, self._plane, self._caller, WATCHED, lens.edge)
         self._lenses.add(lens)
         self._plane.fanout.watch(self._mailbox, lens, fps)
 

@@ -18,6 +18,7 @@ from control_plane.store import audit, keys
 from control_plane.store.chain import Row
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
+from faces import wire
 
 
 def rows(server: Any, **wanted: str) -> list[Row]:
@@ -123,6 +124,18 @@ def test_events_and_syncs_of_edges_are_not_in_the_log(server: Any, event: Any, w
 def test_who_opens_the_stream_is_in_the_log(server: Any, wait_for: Any) -> None:
     with server.socket("/ws/face-stream"):
         assert last(server, wait_for, "stream.open").address == "127.0.0.1"
+
+
+def test_who_watches_a_camera_is_in_the_log(server: Any, wait_for: Any) -> None:
+    edge = server.edge()
+    with server.socket("/ws/face-stream", wire.WATCH_PROTOCOL) as socket:
+        for _ in range(2):
+            socket.send(f'{{"type": "watch", "edge": "{edge.id}", "camera": "door"}}')
+        socket.send('{"type": "unwatch"}')
+        wait_for(lambda: rows(server, action="edge.watch_camera", concerning=edge.id))
+    server.get("/v1/attendance", params={"day": "2026-01-03"})
+    wait_for(lambda: rows(server)[-1].action == "attendance.see")
+    assert len(rows(server, action="edge.watch_camera", concerning=edge.id)) == 1
 
 
 def test_the_log_is_read_by_cursor_and_exported(server: Any) -> None:
