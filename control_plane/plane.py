@@ -49,6 +49,8 @@ HEARD_WITHIN_S = 1.0
 MOST_NOTED = 10_000
 """Callers of whom it is remembered when their use was noted last."""
 
+KNOWN_WITHIN_S = 2.0
+
 SNAPSHOTS = 4
 """How many snapshots are streamed at once; each holds a connection to the database meanwhile."""
 
@@ -135,6 +137,14 @@ class Plane:
             note.written = True
         self.feed.look()
         return done
+
+    async def key_counts(self, text: str) -> None:
+        """Returns when this process knows a key that was just made, or after two seconds: it is going to be used."""
+
+        async def known() -> bool | None:
+            return keys.id_of(text) in self.feed.news.access.keys or None
+
+        await self.feed.until(known, KNOWN_WITHIN_S)
 
     @property
     def sends_jobs(self) -> bool:

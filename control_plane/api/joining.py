@@ -11,16 +11,12 @@ from control_plane.api.route import Call, Route, answer
 from control_plane.api.wireform import wire, wire_answer
 from control_plane.auth import EDGE, JOIN, SITES_WRITE, presented
 from control_plane.limits import Cost
-from control_plane.plane import Plane
 from control_plane.problems import Forbidden, Unauthenticated
-from control_plane.store import joins, keys, sites
+from control_plane.store import joins, sites
 from control_plane.store.db import Connection
 from control_plane.store.reach import Reach
 from faces.errors import Conflict
 from faces.wire import Joined
-
-KNOWN_WITHIN_S = 2.0
-"""A new credential is answered when this process knows it, or after so long."""
 
 
 class JoinToken(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +58,7 @@ async def join(call: Call[None, None]) -> Response:
         return _joined(connection, site_id, text)
 
     joined = await call.plane.write(work)
-    await _known(call.plane, joined.key)
+    await call.plane.key_counts(joined.key)
     return wire_answer(call, joined)
 
 
@@ -78,7 +74,7 @@ async def renew(call: Call[None, None]) -> Response:
         return _joined(connection, min(held.sites or (), default=""), text)
 
     joined = await call.plane.write(work)
-    await _known(call.plane, joined.key)
+    await call.plane.key_counts(joined.key)
     return wire_answer(call, joined)
 
 
@@ -98,16 +94,6 @@ async def end(call: Call[None, None]) -> Response:
 
 def _joined(connection: Connection, site_id: str, key: str) -> Joined:
     return Joined(site_id=site_id, site=sites.get(connection, site_id).name, key=key)
-
-
-async def _known(plane: Plane, text: str) -> None:
-    """Wait until the key counts here: the edge is going to use it at once."""
-    key_id = keys.id_of(text)
-
-    async def known() -> bool | None:
-        return key_id in plane.feed.news.access.keys or None
-
-    await plane.feed.until(known, KNOWN_WITHIN_S)
 
 
 ROUTES = (

@@ -85,6 +85,7 @@ async def create(call: Call[NewKey, None]) -> Response:
         return text
 
     text = await call.plane.write(work)
+    await call.plane.key_counts(text)
     return answer(MadeKey(id=keys.id_of(text) or "", key=text), 201)
 
 

@@ -27,6 +27,7 @@ export const PAGES = [
   { name: "attendance", label: "Attendance", icon: "attendance", needs: "events:read" },
   { name: "webhooks", label: "Webhooks", icon: "webhooks", needs: "webhooks:read" },
   { name: "audit", label: "Audit", icon: "audit", needs: "audit:read" },
+  { name: "settings", label: "Settings", icon: "settings" },
   { name: "api", label: "API", icon: "api" },
 ];
 

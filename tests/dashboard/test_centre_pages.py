@@ -34,8 +34,9 @@ def place(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plac
         place = Place(data=folder, port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         photo = (data / "portraits" / "lin-manuel-miranda.png").read_bytes()
-        answer = requests.post(f"{place.url}/register", data={"name": "Lin"}, files={"image": photo}, timeout=60)
-        assert answer.json()["success"]
+        requests.post(f"{place.url}/register", data={"name": "Lin"}, files={"image": photo}, timeout=60)
+        while requests.get(f"{place.url}/faces", timeout=10).json() != ["Lin"]:
+            supervisor.check()
         film = data / "video" / "stage.mp4"
         start_edge(supervisor, place, {"VIDEO_SOURCE": str(film), "CAMERA": "stage", "VIDEO_PACE": "every_frame"})
         while not requests.get(f"{place.url}/v1/events?status=PASS", timeout=10).json()["items"]:
@@ -204,6 +205,15 @@ def test_a_webhook_is_made_and_its_deliveries_are_shown(page: Page, place: Place
     expect(delivery).to_contain_text("Waiting")
     delivery.get_by_role("button", name="Attempts").click()
     expect(page.locator("dialog h2")).to_have_text("Attempts")
+
+
+def test_a_gallery_is_made_in_the_settings(page: Page, place: Place) -> None:
+    opened(page, place, "settings")
+    page.get_by_role("button", name="New gallery").click()
+    page.get_by_label("Name").fill("Night shift")
+    page.get_by_label("Kind").select_option("watch")
+    page.locator("dialog").get_by_role("button", name="Save").click()
+    expect(page.locator("tr", has_text="Night shift")).to_contain_text("watch")
 
 
 def test_the_api_page_tells_every_route_and_finds_one(page: Page, place: Place) -> None:
