@@ -247,7 +247,8 @@ class Edge:
 
     def _recognizer(self, camera: CameraConfig, model: str, funnel: Counter[Outcome]) -> Recognizer:
         engine = self._engines[model]
-        return Recognizer(engine, camera.name, build.policy(camera, engine), os.urandom, funnel)
+        policy = build.policy(camera, engine)
+        return Recognizer(engine, camera.name, policy, os.urandom, funnel, lambda: self._syncer.keeps_probes)
 
     def _galleries(self, lens: Lens) -> Sequence[Held]:
         """The galleries as the engine in use can search them. The other engine takes over as soon as it has one."""

@@ -7,10 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from edge.decide import SURE_PROBES, Announcer, Held, Judgement, Thresholds, judge, supports
 from edge.frames import Cuts, Evidence, Frame, Sight, Stillness
 from edge.funnel import Outcome, is_turned, outcome
 from edge.tracks import Probe, Track, Tracker
+from faces.encoding import to_bytes
 from faces.engine import Engine, images
 from faces.events import Event, EventKind, Status, uuid7
 from faces.face import Face
@@ -65,6 +68,7 @@ class Recognizer:
         policy: Policy,
         randomness: Callable[[int], bytes],
         funnel: Counter[Outcome] | None = None,
+        keeps_probes: Callable[[], bool] = lambda: False,
     ) -> None:
         self.funnel: Counter[Outcome] = Counter() if funnel is None else funnel
         self.model = engine.model
@@ -72,6 +76,7 @@ class Recognizer:
         self._camera = camera
         self._policy = policy
         self._randomness = randomness
+        self._keeps_probes = keeps_probes
         self._tracker = Tracker(engine.model)
         self._announcer = Announcer(policy.cooldown_s)
         self._cuts = Cuts()
@@ -215,7 +220,14 @@ class Recognizer:
             threshold=judgement.threshold,
             reason=judgement.reason,
             thumbnail=images.jpeg(evidence.thumbnail, THUMBNAIL_QUALITY),
+            probe=self._kept_probe(track, judgement),
         )
+
+    def _kept_probe(self, track: Track, judgement: Judgement) -> bytes | msgspec.UnsetType:
+        """What is kept of a stranger, where the site says so."""
+        if judgement.status is not Status.REJECT or judgement.identity_id is not None or not self._keeps_probes():
+            return msgspec.UNSET
+        return to_bytes(track.mean)
 
 
 def _pause_s(judgement: Judgement, probes: int) -> float:

@@ -270,7 +270,8 @@ class Spool:
         rank = importance(event)
         # Only before it is first sent: under one id the control plane takes one body.
         stripped = self._pressed and event.thumbnail is not None and rank <= Importance.PASS
-        body = msgspec.msgpack.encode(msgspec.structs.replace(event, thumbnail=None) if stripped else event)
+        kept = msgspec.structs.replace(event, thumbnail=None, probe=msgspec.UNSET) if stripped else event
+        body = msgspec.msgpack.encode(kept)
         return _Entry(str(event.id), rank, self._seal.seal(body, _about(str(event.id))), stripped)
 
     def _group(self) -> list[_Entry]:

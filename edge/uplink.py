@@ -189,6 +189,11 @@ class Syncer:
         self._welcome, self._hello_due = welcome, time.monotonic() + HELLO_EVERY_S
         self._welcomed()
 
+    @property
+    def keeps_probes(self) -> bool:
+        """Whether the site keeps the encodings of strangers, as far as it has said so."""
+        return self._welcome is not None and self._welcome.probes
+
     def _renew(self) -> None:
         """Take another credential; the one in use goes on counting where that fails."""
         if not self._credential.kept:

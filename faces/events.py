@@ -37,9 +37,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     `id` is a UUIDv7 made when the event is made: the key under which repeats are recognised. `captured_at` is the
     edge's clock, UTC. `box` is (x1, y1, x2, y2) in pixels of a picture of `picture` = (width, height).
     `distance` and `runner_up_distance` are of the model `engine`; `threshold` is the TH_ACCEPT that decided.
-    `thumbnail` is a small JPEG of the face. `dropped` is of EVENTS_DROPPED alone: how many events of each importance
+    `thumbnail` is a small JPEG of the face. `probe` is the encoding of a face that is nobody's, by the model of
+    `engine`, where the site keeps those. `dropped` is of EVENTS_DROPPED alone: how many events of each importance
     (`health`, `stranger`, `pass`, `watch`, `deny`) are gone for good, and under `thumbnails` how many were kept without
-    one. Being unset, and not null, it leaves no trace in the bytes of other events.
+    one. Being unset, and not null, these two leave no trace in the bytes of other events.
     """
 
     id: UUID
@@ -61,6 +62,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
     thumbnail: bytes | None = None
     dropped: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+    probe: bytes | msgspec.UnsetType = msgspec.UNSET
 
 
 def uuid7(moment: datetime, randomness: bytes) -> UUID:

@@ -67,14 +67,15 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Who the control plane takes the edge for. `lease_days`: so long without a sync lets it admit people; 0: for ever;
-    None: as the edge is set up. `now` is the control plane's time when it said so. `renew`: the edge is to take another
-    credential."""
+    None: as the edge is set up. `probes`: the site keeps the encodings of strangers. `now` is the control plane's time
+    when it said so. `renew`: the edge is to take another credential."""
 
     edge_id: str
     edge: str
     site_id: str
     site: str
     lease_days: float | None = None
+    probes: bool = False
     now: datetime | None = None
     renew: bool = False
 

@@ -26,6 +26,7 @@ from control_plane.store import (
     reencodings,
     retention,
     seals,
+    unknowns,
     version,
 )
 from control_plane.store.blobs import BlobStore
@@ -55,6 +56,7 @@ from jobs.reencoding import Reencoding
 from jobs.retention import Retaining
 from jobs.sweep import Due, Send, Sweeper
 from jobs.together import Together
+from jobs.unknowns import Grouping
 from jobs.webhooks import Delivering, Forgetting
 
 log = logging.getLogger("worker")
@@ -192,6 +194,7 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
         Job("plan_reencoding", reencoding.plan, reencodings.unplanned, ENCODE_LIMIT_MS),
         Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS, calm=True),
+        Job("group", Grouping(database, utcnow).run, unknowns.due, IMPORT_LIMIT_MS, calm=True),
         Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS, calm=True),
         Job("expire", expiring.erase, expiring.due, ENCODE_LIMIT_MS, calm=True),
         Job("tell_expiry", expiring.tell, expiring.ending, ENCODE_LIMIT_MS, calm=True),

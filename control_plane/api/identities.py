@@ -89,22 +89,27 @@ async def search(call: Call[None, Search]) -> Response:
 
 async def create(call: Call[NewIdentity, None]) -> Response:
     """Add a person, without photos."""
-    fields = _checked(msgspec.structs.asdict(call.body))
+    made = await added(call.plane, call.reach, call.body)
+    return answer(made, 201, {"Location": f"/v1/identities/{made.id}"})
+
+
+async def added(plane: Plane, reach: Reach, new: NewIdentity) -> Identity:
+    """Add a person, without photos; raises Invalid, NotFound and Conflict."""
+    fields = _checked(msgspec.structs.asdict(new))
     gallery_ids = fields.pop("galleries")
     consent = Consent(**{name: fields.pop(f"consent_{name}") for name in Consent.__struct_fields__})
 
     def work(connection: Connection) -> Identity:
-        if call.reach.sites is not None and not gallery_ids:
+        if reach.sites is not None and not gallery_ids:
             raise Invalid("galleries: none", remedy="Name a gallery that the key's sites follow.")
         for gallery_id in gallery_ids:
-            call.reach.gallery(connection, gallery_id)
+            reach.gallery(connection, gallery_id)
         identity_id = identities.create(
-            connection, gallery_ids=gallery_ids, now=call.plane.clock(), consent=consent, **fields
+            connection, gallery_ids=gallery_ids, now=plane.clock(), consent=consent, **fields
         )
-        return call.reach.shown(connection, _valid(identities.get(connection, identity_id)))
+        return reach.shown(connection, _valid(identities.get(connection, identity_id)))
 
-    made = await call.plane.write(work)
-    return answer(made, 201, {"Location": f"/v1/identities/{made.id}"})
+    return await plane.write(work)
 
 
 async def show(call: Call[None, None]) -> Response:

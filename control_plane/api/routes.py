@@ -27,6 +27,7 @@ from control_plane.api import (
     session,
     sites,
     tickets,
+    unknowns,
     users,
     webhooks,
 )
@@ -44,6 +45,7 @@ ROUTES: tuple[Route[Any, Any], ...] = (
     *imports.ROUTES,
     *events.ROUTES,
     *attendance.ROUTES,
+    *unknowns.ROUTES,
     *sites.ROUTES,
     *edges.ROUTES,
     *camera_orders.ROUTES,

@@ -23,12 +23,14 @@ LeaseDays = Annotated[float, msgspec.Meta(ge=0, le=3650)]
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`time_zone` is a name such as Europe/Berlin; it says when a day of attendance begins. `event_days` and
-    `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever. `lease_days` says how long
-    edges admit people without a sync: null: as each edge is set up (LEASE_DAYS), 0: for ever."""
+    `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever. `probe_days` says how long
+    the encodings of strangers are kept, by which those are found who come again: 0: not at all. `lease_days` says how
+    long edges admit people without a sync: null: as each edge is set up (LEASE_DAYS), 0: for ever."""
 
     time_zone: TimeZone | msgspec.UnsetType = msgspec.UNSET
     event_days: Days | msgspec.UnsetType | None = msgspec.UNSET
     thumbnail_days: Days | msgspec.UnsetType | None = msgspec.UNSET
+    probe_days: Days | msgspec.UnsetType = msgspec.UNSET
     lease_days: LeaseDays | msgspec.UnsetType | None = msgspec.UNSET
 
     def told(self) -> dict[str, object]:

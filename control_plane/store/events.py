@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import alarms, erasures, identities, webhooks
+from control_plane.store import alarms, erasures, identities, unknowns, webhooks
 from control_plane.store import galleries as galleries_store
 from control_plane.store import sites as sites_store
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import insert_rows
 from control_plane.store.seals import Plain, Sealed, of_thumbnail, seal_all, strangers, unseal_all, vault_of
 from control_plane.store.tables import counters, edges, events, galleries, past_events, sites, thumbnails
+from control_plane.store.unknowns import Kept
 from control_plane.store.vault import person
 from faces.errors import NotFound
 from faces.events import Event, EventKind, Status
@@ -330,6 +331,15 @@ def _insert(connection: sa.Connection, fresh: list[_New], first: int, now: datet
     sealed = seal_all(connection, _pictures(connection, [new for _, new in pictured], now))
     rows = [{"position": position, "data": data} for (position, _), data in zip(pictured, sealed, strict=True)]
     insert_rows(connection, thumbnails, rows)
+    unknowns.keep(
+        connection,
+        [
+            Kept(position, str(new.event.id), new.site_id, new.event.engine or "", new.event.probe)
+            for position, new in placed
+            if new.event.probe is not msgspec.UNSET
+        ],
+        now,
+    )
 
 
 def _pictures(connection: sa.Connection, pictured: Sequence[_New], now: datetime) -> list[Plain]:
@@ -361,7 +371,7 @@ def _event_row(position: int, new: _New, now: datetime) -> dict[str, Any]:
     }
 
 
-_TOLD = [name for name in Event.__struct_fields__ if name not in ("id", "thumbnail")]
+_TOLD = [name for name in Event.__struct_fields__ if name not in ("id", "thumbnail", "probe")]
 
 
 def _select() -> sa.Select[Any]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from control_plane.store import enrollments, identifications, identities
 from control_plane.store.identities import Identity
-from control_plane.store.tables import alarms, edges, events, site_galleries
+from control_plane.store.tables import alarms, edges, events, site_galleries, unknowns
 from faces.errors import Conflict, NotFound
 
 
@@ -62,6 +62,10 @@ class Reach:
     def event(self, connection: sa.Connection, event_id: str) -> None:
         if self.sites is not None and _site(connection, events, event_id) not in self.sites:
             raise NotFound(f"there is no event {event_id!r}")
+
+    def unknown(self, connection: sa.Connection, unknown_id: str) -> None:
+        if self.sites is not None and _site(connection, unknowns, unknown_id) not in self.sites:
+            raise NotFound(f"there is no unknown {unknown_id!r}")
 
     def alarm(self, connection: sa.Connection, alarm_id: str) -> None:
         if self.sites is not None and _site(connection, alarms, alarm_id) not in self.sites:

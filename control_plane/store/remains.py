@@ -15,10 +15,11 @@ from control_plane.store.tables import (
     identities,
     import_items,
     photos,
+    probes,
     thumbnails,
 )
 
-PERSONAL = (identities, photos, encodings, enrollments, import_items, events, thumbnails, deliveries)
+PERSONAL = (identities, photos, encodings, enrollments, import_items, events, thumbnails, probes, deliveries)
 """The tables that hold people."""
 
 

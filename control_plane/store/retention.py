@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from control_plane.store import unknowns
 from control_plane.store.tables import deliveries, events, past_events, sites, thumbnails, webhooks
 
 EVERY = timedelta(minutes=10)
@@ -23,10 +24,11 @@ FOR_EVER = 0
 
 
 class Days(NamedTuple):
-    """How long events and thumbnails are kept; 0: for ever."""
+    """How long events and thumbnails are kept; 0: for ever. Encodings of strangers: 0: not at all."""
 
     events: int
     thumbnails: int
+    probes: int = 0
 
 
 def due(connection: sa.Connection, now: datetime, *, limit: int) -> list[str]:
@@ -40,13 +42,14 @@ def claim(connection: sa.Connection, site_id: str, default: Days, now: datetime)
         sites.update()
         .where((sites.c.id == site_id) & _due(now))
         .values(tidied_at=now)
-        .returning(sites.c.event_days, sites.c.thumbnail_days)
+        .returning(sites.c.event_days, sites.c.thumbnail_days, sites.c.probe_days)
     ).one_or_none()
     if taken is None:
         return None
     return Days(
         default.events if taken.event_days is None else taken.event_days,
         default.thumbnails if taken.thumbnail_days is None else taken.thumbnail_days,
+        taken.probe_days,
     )
 
 
@@ -77,6 +80,11 @@ def forget_thumbnails(connection: sa.Connection, site_id: str, before: datetime)
         connection.execute(thumbnails.delete().where(thumbnails.c.position.in_([row.position for row in old])))
         connection.execute(sites.update().where(sites.c.id == site_id).values(thumbnails_to=old[-1].position))
     return len(old)
+
+
+def forget_probes(connection: sa.Connection, site_id: str, before: datetime) -> int:
+    """Delete the oldest encodings of strangers of a site that arrived before a time; returns how many."""
+    return unknowns.forget(connection, site_id, before, AT_ONCE)
 
 
 def _due(now: datetime) -> sa.ColumnElement[bool]:

@@ -118,5 +118,18 @@ def strangers(site_id: str, day: datetime) -> str:
     return f"{strangers_of(site_id)}{day:%Y-%m-%d}"
 
 
+def of_probe(event_id: str, model: str) -> bytes:
+    return about("probe", event_id, model)
+
+
+def probes_owner(site_id: str, day: datetime) -> str:
+    """By whose key the encodings of strangers are sealed: that of the site and day (UTC) of arrival."""
+    return f"{probes_of(site_id)}{day:%Y-%m-%d}"
+
+
+def probes_of(site_id: str) -> str:
+    return f"probes/{site_id}/"
+
+
 def strangers_of(site_id: str) -> str:
     return f"thumbnails/{site_id}/"

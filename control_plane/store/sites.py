@@ -25,6 +25,7 @@ MOST_DROPPED = (1 << 63) - 1
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """`event_days` and `thumbnail_days` say how long they are kept: null: as the worker is set up, 0: for ever.
+    `probe_days`: how long the encodings of strangers are kept; 0: they are not.
     `lease_days`: how long edges admit people without a sync; null: as each edge is set up, 0: for ever."""
 
     id: str
@@ -33,6 +34,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     time_zone: str
     event_days: int | None
     thumbnail_days: int | None
+    probe_days: int
     lease_days: float | None
     created_at: datetime
 
@@ -117,7 +119,7 @@ def rename(connection: sa.Connection, site_id: str, name: str) -> None:
 
 
 def configure(connection: sa.Connection, site_id: str, values: Mapping[str, object]) -> None:
-    """Set columns of a site: time_zone, event_days, thumbnail_days, lease_days. Raises NotFound."""
+    """Set columns of a site: time_zone, event_days, thumbnail_days, probe_days, lease_days. Raises NotFound."""
     get(connection, site_id)
     if values:
         connection.execute(sites.update().where(sites.c.id == site_id).values(**values))
@@ -165,6 +167,7 @@ def listing(
             time_zone=r.time_zone,
             event_days=r.event_days,
             thumbnail_days=r.thumbnail_days,
+            probe_days=r.probe_days,
             lease_days=r.lease_days,
             created_at=r.created_at,
         )
@@ -190,7 +193,14 @@ def welcome(
     if not known:
         connection.execute(edges.insert().values(id=edge_id, created_at=now, **values))
     _set_cameras(connection, edge_id, hello.cameras, now)
-    return Welcome(edge_id=edge_id, edge=hello.name, site_id=site.id, site=site.name, lease_days=site.lease_days)
+    return Welcome(
+        edge_id=edge_id,
+        edge=hello.name,
+        site_id=site.id,
+        site=site.name,
+        lease_days=site.lease_days,
+        probes=site.probe_days > 0,
+    )
 
 
 def site_of(connection: sa.Connection, edge_id: str) -> str:
@@ -318,11 +328,12 @@ def _check_name(connection: sa.Connection, name: str, site_id: str) -> None:
         raise Conflict(f"there is a site {name!r} already")
 
 
-def _site_named(connection: sa.Connection, name: str | None, only: str | None) -> sa.Row[Any, Any, Any]:
+def _site_named(connection: sa.Connection, name: str | None, only: str | None) -> sa.Row[Any, Any, Any, Any]:
     chosen = sites.c.id == (only or DEFAULT_SITE) if name is None else sites.c.name == name
     if only is not None:
         chosen &= sites.c.id == only
-    site = connection.execute(sa.select(sites.c.id, sites.c.name, sites.c.lease_days).where(chosen)).one_or_none()
+    told = sa.select(sites.c.id, sites.c.name, sites.c.lease_days, sites.c.probe_days)
+    site = connection.execute(told.where(chosen)).one_or_none()
     if site is None:
         raise NotFound(f"there is no site {name!r}", remedy="Make it with POST /v1/sites, or leave SITE empty.")
     return site

@@ -47,6 +47,8 @@ sites = Table(
     Column("time_zone", Text, nullable=False, server_default="UTC"),
     Column("event_days", Integer),
     Column("thumbnail_days", Integer),
+    Column("probe_days", Integer, nullable=False, server_default="0"),
+    Column("grouped_at", UtcDateTime),
     Column("lease_days", Float),
     Column("tidied_at", UtcDateTime),
     Column("thumbnails_to", Big, nullable=False, server_default="0"),
@@ -468,6 +470,32 @@ thumbnails = Table(
     metadata,
     Column("position", Big, ForeignKey("events.position", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("data", LargeBinary, nullable=False),
+)
+
+# Strangers who are alike. `dismissed_at`: nobody wants to see them, however often they come.
+unknowns = Table(
+    "unknowns",
+    metadata,
+    _id(),
+    Column("site_id", Id, ForeignKey("sites.id", ondelete="CASCADE"), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("dismissed_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "site_id", "id"),
+)
+
+# Encodings of strangers, where the site keeps them. `unknown_id` null: not yet grouped.
+probes = Table(
+    "probes",
+    metadata,
+    Column("position", Big, ForeignKey("events.position", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("site_id", Id, nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("arrived_at", UtcDateTime, nullable=False),
+    Column("unknown_id", Id, ForeignKey("unknowns.id", ondelete="CASCADE")),
+    Index(None, "site_id", "position"),
+    Index(None, "unknown_id", "position"),
 )
 
 # Events that are no longer kept: a repeat of one is known, and told to nobody again.

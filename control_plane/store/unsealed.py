@@ -18,7 +18,9 @@ from control_plane.store.seals import (
     import_owner,
     of_encoding,
     of_item,
+    of_probe,
     of_thumbnail,
+    probes_owner,
     seal_all,
     strangers,
     vault_of,
@@ -32,6 +34,7 @@ from control_plane.store.tables import (
     import_items,
     imports,
     photos,
+    probes,
     thumbnails,
 )
 from control_plane.store.vault import person
@@ -124,6 +127,14 @@ def _thumbnails(connection: Connection, query: sa.Select[Any]) -> list[Found]:
     return found
 
 
+def _probes(connection: Connection, query: sa.Select[Any]) -> list[Found]:
+    found = []
+    for row in connection.execute(query.join(events).add_columns(events.c.id)):
+        plain = Plain(probes_owner(row.site_id, row.arrived_at), of_probe(row.id, row.model), bytes(row.data))
+        found.append(Found((row.position,), probes.c.position == row.position, plain))
+    return found
+
+
 def _items(connection: Connection, query: sa.Select[Any]) -> list[Found]:
     found = []
     for row in connection.execute(query):
@@ -136,6 +147,7 @@ def _items(connection: Connection, query: sa.Select[Any]) -> list[Found]:
 _ROWS: tuple[tuple[sa.Column[Any], Sequence[sa.Column[Any]], Some], ...] = (
     (encodings.c.data, (encodings.c.id,), _encodings),
     (thumbnails.c.data, (thumbnails.c.position,), _thumbnails),
+    (probes.c.data, (probes.c.position,), _probes),
     (import_items.c.encoding, (import_items.c.import_id, import_items.c.seq), _items),
 )
 _FILES = (photos.c.blob, enrollments.c.blob, imports.c.blob, identifications.c.blob)

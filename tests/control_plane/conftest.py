@@ -350,6 +350,11 @@ def decider(server: Server) -> Iterator[Decider]:
     decider.stop()
 
 
+@pytest.fixture(scope="session")
+def decider_type() -> type[Decider]:
+    return Decider
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def either(request: pytest.FixtureRequest, fresh: Callable[[Path], Database], tmp_path: Path) -> Iterator[Server]:
     """A control plane of this test's own, once on SQLite and once on Postgres."""

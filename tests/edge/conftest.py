@@ -161,6 +161,7 @@ class Plane:
         self.galleries = {"g1": GalleryLog("g1")}
         self.hellos: list[tuple[str, Hello]] = []
         self.lease_days: float | None = None
+        self.probes = False
         self.model: str | None = None
         self.now: Callable[[], datetime | None] = lambda: None
         self.reports: list[tuple[str, Report]] = []
@@ -213,6 +214,7 @@ class Plane:
                         site_id="s1",
                         site="Default",
                         lease_days=self.lease_days,
+                        probes=self.probes,
                         now=self.now(),
                     )
                 )

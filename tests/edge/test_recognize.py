@@ -10,13 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from msgspec import UNSET
 
 from edge.camera import Camera, Notice
 from edge.config import Pace
 from edge.decide import Held, Thresholds
 from edge.frames import Frame
 from edge.recognize import PROBES_A_LOOK, Policy, Recognizer
-from faces.encoding import Matrix
+from faces.encoding import Matrix, from_bytes
 from faces.engine import Engine, images
 from faces.events import Event, EventKind, Status
 from faces.face import Box, Face, Picture
@@ -148,6 +149,26 @@ def test_a_stranger_is_one_reject_a_track(engine: Engine, data: Path, held: tupl
 def test_without_galleries_everybody_is_a_stranger(recognizer: Recognizer, stage: list[Frame]) -> None:
     events = play(recognizer, stage[82:130], NOBODY)
     assert [(event.status, event.distance, event.gallery_id) for _, event in events] == [(Status.REJECT, None, None)]
+
+
+def test_where_the_site_keeps_them_a_strangers_encoding_comes_with_the_event(
+    engine: Engine, stage: list[Frame], held: tuple[Held, ...]
+) -> None:
+    keeps = [False]
+    recognizer = Recognizer(engine, "stage", POLICY, os.urandom, keeps_probes=lambda: keeps[0])
+    (before,) = (event for _, event in play(recognizer, stage[82:130], NOBODY))
+    assert before.probe is UNSET
+    keeps[0] = True
+    recognizer = Recognizer(engine, "stage", POLICY, os.urandom, keeps_probes=lambda: keeps[0])
+    (kept,) = (event for _, event in play(recognizer, stage[82:130], NOBODY))
+    assert isinstance(kept.probe, bytes)
+    assert kept.engine is not None
+    gallery = next(h for h in held if h.gallery.model == kept.engine)
+    (found,) = gallery.gallery.nearest(from_bytes(kept.probe), 1)
+    assert (found.name, found.distance < 0.45) == (MIRANDA, True)
+    passed = [event for _, event in play(recognizer, stage[130:180], held) if event.status is Status.PASS]
+    assert passed
+    assert {event.probe for event in passed} == {UNSET}
 
 
 def test_somebody_enrolled_while_standing_there_passes_at_once(

@@ -493,6 +493,21 @@ def test_a_round_renews_the_lease_and_what_is_spent_is_saved(
     assert spent.seconds < 60
 
 
+def test_encodings_of_strangers_are_kept_once_the_site_has_said_so(
+    plane: Any, client: ControlPlane, replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.probes = True
+    syncer = Syncer(client, replica, HELLO, lambda: None)
+    assert not syncer.keeps_probes
+    syncer.step()
+    assert syncer.keeps_probes
+    plane.probes = False
+    monkeypatch.setattr(uplink, "HELLO_EVERY_S", 0.0)
+    syncer = Syncer(client, replica, HELLO, lambda: None)
+    syncer.step()
+    assert not syncer.keeps_probes
+
+
 def test_the_lease_is_as_long_as_the_site_says_and_learned_anew_after_a_while(
     plane: Any, client: ControlPlane, replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
