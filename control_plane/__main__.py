@@ -25,8 +25,9 @@ log = logging.getLogger("control_plane")
 START_AGAIN, BAD_SETTING = 1, 2
 """Exit statuses: starting again will help in a moment, or would not."""
 
-SILENT_CLIENT_MS = 10_000
-"""How long a client may acknowledge nothing before its connection is dropped: one that never reads holds memory."""
+SILENT_CLIENT_MS = 15_000
+"""How long a client may acknowledge nothing before its connection is dropped: one that never reads holds memory. Longer
+than a WebSocket waits (`session.SEND_WITHIN_S`): that one tells the client by a reset, and this one nobody."""
 
 MAX_MESSAGE_BYTES = 4 << 20
 BACKLOG = 1024
