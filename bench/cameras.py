@@ -31,10 +31,11 @@ from bench.edge import PORTRAITS
 from bench.machine import describe
 from bench.river import DATA, register
 from edge.__main__ import Edge
-from edge.camera import ONE_THREAD, Camera
+from edge.camera import Camera
 from edge.cameras import Lens
 from edge.config import Config
 from edge.frames import Sight
+from edge.source import ONE_THREAD
 from faces import engine as engines
 from faces.engine import Engine
 from rollcall.supervisor import Supervisor

@@ -29,9 +29,9 @@ from bench.imports import postgres
 from bench.machine import describe
 from bench.webhooks_load import hung_p99_ratio, webhooks_per_s
 from control_plane.store.db import utcnow
+from edge.delivery import Poster
 from edge.plane import ControlPlane, edge_id
 from edge.spool import Spool
-from edge.uplink import Poster
 from faces import wire
 from faces.events import Event, Status, uuid7
 from rollcall.supervisor import Process, Supervisor

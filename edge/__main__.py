@@ -19,11 +19,12 @@ from typing import Protocol
 
 from edge import build, parts
 from edge import credential as credentials
-from edge.camera import Change, Notice
 from edge.cameras import Cameras, Lens
+from edge.clock import elapsed_s
 from edge.config import USUAL_URL, CameraConfig, Config, cores
 from edge.credential import MEMBERSHIP, Credential
 from edge.decide import Held
+from edge.delivery import Poster
 from edge.frames import Frame, Sight
 from edge.funnel import Outcome
 from edge.gate import Gate
@@ -32,6 +33,7 @@ from edge.lease import Lease
 from edge.link import Link, link_url
 from edge.memory import bound_arenas
 from edge.metrics import Figures, Metrics, MetricsPage
+from edge.notice import Change, Notice
 from edge.notify import NOBODY, Notifier
 from edge.orders import Orders
 from edge.parts import Part
@@ -46,7 +48,7 @@ from edge.seal import open_seal
 from edge.spool import Spool
 from edge.stages import Timed
 from edge.stream import Stream
-from edge.uplink import Poster, Syncer, elapsed_s
+from edge.uplink import Syncer
 from edge.watchdog import DELIVERY_S, LOOK_S, SYNC_S, Watchdog
 from faces.engine import Engine
 from faces.errors import RollcallError

@@ -1,18 +1,15 @@
-"""Cameras: a thread that captures, and frames taken from it. The only part of the edge that knows OpenCV's capture."""
+"""Cameras: a thread that captures, and frames taken from it. Here and in `source` alone the edge knows OpenCV."""
 
 from __future__ import annotations
 
 import logging
 import math
-import os
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,24 +20,13 @@ import numpy.typing as npt
 from edge.backlog import Backlog
 from edge.config import Loop, Pace
 from edge.frames import Frame
+from edge.notice import Change, Notice
 from edge.outlook import Outlook, View
 from edge.repeat import Backoff
+from edge.source import STALL_S, is_file, opened, redact
 from faces.errors import SettingError
 
 log = logging.getLogger("edge.camera")
-
-# What OpenCV and FFmpeg say may hold a camera's URL, and with it a password. -8 is FFmpeg's "quiet"; OpenCV reads it
-# when it first opens a film.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-# RTSP over UDP gives broken pictures where a packet is lost. Without guessing the frames a second, which nobody needs,
-# an RTSP stream is open a second sooner.
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp|fpsprobesize;0")
-# Seconds: a USB camera that sends nothing is noticed as soon as any other.
-os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-STALL_S = 3.0
-"""A network camera that sends no picture for so long is lost, although its connection stands."""
 
 STEADY_S = 10.0
 """A camera that comes back and is lost again sooner is opened again with growing waits, as one that does not."""
@@ -57,30 +43,8 @@ HUNG_S = 20.0
 MOST_HUNG = 3
 """So many calls that do not return are left behind; then one is waited for before the camera is opened again."""
 
-ONE_THREAD = [cv2.CAP_PROP_N_THREADS, 1]
-"""Each further thread that decodes would hold back a frame, and other cameras."""
-
 USUAL_FPS = 25.0
 """For cameras and files that do not tell."""
-
-
-class Change(StrEnum):
-    """What may happen to a camera."""
-
-    LOST = "lost"
-    BACK = "back"
-    DARK = "dark"
-    FROZEN = "frozen"
-    CLEAR = "clear"
-    END = "end"
-
-
-class Notice(NamedTuple):
-    """That it happened."""
-
-    change: Change
-    at: datetime
-    reason: str = ""
 
 
 class _Attempt:
@@ -118,19 +82,6 @@ class _Captured(NamedTuple):
         return self.bgr.shape[1], self.bgr.shape[0]
 
 
-def redact(source: int | str) -> str:
-    """A source as it may be shown: without user and password, and without a URL's query, which may hold them too."""
-    text = str(source)
-    scheme, found, rest = text.partition("://")
-    if not found:
-        return _behind_password(text)
-    return f"{scheme}://{re.split('[?#]', _behind_password(rest), maxsplit=1)[0]}"
-
-
-def _behind_password(text: str) -> str:
-    return text.rpartition("@")[2]
-
-
 class Camera:
     """One camera. `run` captures until `stop`; `next` gives what comes, from another thread.
 
@@ -157,7 +108,7 @@ class Camera:
         self.wanted_from = -math.inf
         self._offered = offered
         self.shown = redact(source)
-        self.is_file = isinstance(source, str) and "://" not in source
+        self.is_file = is_file(source)
         self.up = False
         self.size = (0, 0)
         self._source = source
@@ -237,20 +188,7 @@ class Camera:
         return Frame(self.name, item.number, item.at, item.moment, cv2.cvtColor(item.bgr, cv2.COLOR_BGR2RGB))
 
     def _open(self) -> cv2.VideoCapture:
-        if isinstance(self._source, int):
-            capture = cv2.VideoCapture(self._source)
-        elif self.is_file:
-            # Absolute, so that FFmpeg takes no part of the name for a protocol or an option.
-            capture = cv2.VideoCapture(str(Path(str(self._source)).resolve()), cv2.CAP_FFMPEG, ONE_THREAD)
-        else:
-            limits = {
-                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: round(self._patience_s * 1000),
-                cv2.CAP_PROP_READ_TIMEOUT_MSEC: round(STALL_S * 1000),
-            }
-            options = [x for limit in limits.items() for x in limit]
-            capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, [*options, *ONE_THREAD])
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        return capture
+        return opened(self._source, self._patience_s)
 
     def _play(self, attempt: _Attempt) -> None:
         """Offer frames until there are no more, or nobody waits for those of this attempt."""

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from edge import parts
-from edge.camera import Camera, Change, Notice
+from edge.camera import Camera
 from edge.config import CameraConfig
 from edge.frames import Frame
 from edge.funnel import summed
 from edge.metrics import CameraFigures
+from edge.notice import Change, Notice
 from edge.recognize import Recognizer
 from faces.wire import CameraStatus
 

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge import managed, parts
-from edge.camera import Camera, redact
+from edge.camera import Camera
 from edge.config import CAMERA_SCHEMES
 from edge.frames import Frame, Sight
 from edge.plane import ControlPlane
+from edge.source import redact
 from faces.engine import images
 from faces.errors import Invalid, RollcallError, SettingError
 from faces.wire import CameraOrder, OrderAction, OrderOutcome

@@ -1,22 +1,20 @@
-"""Galleries down, events up: what must not be lost, over HTTP with a cursor."""
+"""Galleries down: what an edge holds follows the control plane, over HTTP with a cursor."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from uuid import UUID
 
+from edge.clock import ClockOffset, elapsed_s
 from edge.credential import NONE, Credential
 from edge.lease import Lease
-from edge.plane import ControlPlane, OutOfReach, Unanswered
+from edge.plane import ControlPlane, OutOfReach
 from edge.replica import DAMAGED, Replica
-from edge.spool import Spool, Spooled
+from edge.spool import Spool
 from faces.errors import Compacted, Diverged, Invalid, RollcallError
-from faces.wire import START, Followed, Hello, Hint, Report, Verdicts, Welcome
+from faces.wire import START, Followed, Hello, Hint, Report, Welcome
 
 log = logging.getLogger("edge.uplink")
 
@@ -25,23 +23,6 @@ VERIFY_EVERY_S = 3600.0
 
 HELLO_EVERY_S = 600.0
 """So often the edge learns anew what its site says."""
-
-BATCH = 250
-"""Events posted at once, at most."""
-
-LIVE = 20
-"""So many of them are the newest, while more wait than are posted at once."""
-
-POST_S = 1.0
-"""What takes longer is posted in smaller batches."""
-
-MEASURE_EVERY_S = 600.0
-"""How often the control plane's time is asked for while there are events to post."""
-
-
-def elapsed_s() -> float:
-    """Seconds by a clock that nobody sets, and that goes on while the machine sleeps where the system has one."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Syncer:
@@ -269,104 +250,3 @@ def _catch_up(plane: ControlPlane, replica: Replica, gallery: str) -> None:
         replica.apply(page)
         more = page.more and page.position.revision > after
     log.info("gallery %s is at revision %d", gallery, replica.position(gallery).revision)
-
-
-class ClockOffset:
-    """How far this machine's clock is ahead of the control plane's, from answers that tell its time.
-
-    Each answer is taken to be of the middle of its round trip, so half of that is the most it is wrong by; of the last
-    few the quickest counts. It is kept against a clock that nobody sets, so that it is right as soon as this machine's
-    own is put right.
-    """
-
-    def __init__(self, wall: Callable[[], float] = time.time, elapsed: Callable[[], float] = elapsed_s) -> None:
-        self._wall = wall
-        self._elapsed = elapsed
-        self._samples: deque[tuple[float, float]] = deque(maxlen=4)
-
-    def take(self, asked_s: float, now: datetime) -> None:
-        """Take an answer that comes now to what was asked at `asked_s` of the clock that nobody sets."""
-        answered_s = self._elapsed()
-        self._samples.append((answered_s - asked_s, (asked_s + answered_s) / 2 - now.timestamp()))
-
-    def ahead_s(self) -> float | None:
-        """Seconds; None as long as nothing is known."""
-        if not self._samples:
-            return None
-        return self._wall() - self._elapsed() + min(self._samples)[1]
-
-
-class Poster:
-    """Brings the spool's events to the control plane. `step` posts one batch: the newest first while many wait, and
-    behind them the oldest."""
-
-    def __init__(
-        self,
-        plane: ControlPlane,
-        spool: Spool,
-        wall: Callable[[], float] = time.time,
-        elapsed: Callable[[], float] = elapsed_s,
-    ) -> None:
-        self._plane = plane
-        self._spool = spool
-        self._elapsed = elapsed
-        self._offset = ClockOffset(wall, elapsed)
-        self._measured = float("-inf")
-        self._zips = False
-        self._size = BATCH
-
-    def step(self) -> float:
-        if len(self._spool) and self._elapsed() - self._measured > MEASURE_EVERY_S:
-            self._measure()
-        batch = self._spool.batch(self._size, LIVE)
-        if not batch:
-            return SYNC_EVERY_S
-        began = self._elapsed()
-        try:
-            verdicts = self._plane.post(batch, self._offset.ahead_s(), zipped=self._zips)
-        except Unanswered as error:
-            if error.status not in (400, 413, 422):
-                raise
-            self._narrow(batch, error)
-            return 0.0
-        self._settle(batch, verdicts)
-        self._pace(self._elapsed() - began)
-        return 0.0
-
-    def _measure(self) -> None:
-        """Ask for the time by a batch of nothing: a small question, quickly answered. Who tells it reads gzip too."""
-        asked = self._elapsed()
-        now = self._plane.post([]).now
-        self._zips = now is not None
-        if now:
-            self._offset.take(asked, now)
-        self._measured = self._elapsed()
-
-    def _pace(self, took_s: float) -> None:
-        """Post no more at once than the line takes in a second: what is new does not wait for longer."""
-        if took_s > POST_S:
-            self._size = max(LIVE, self._size // 2)
-        elif took_s < POST_S / 2:
-            self._size = min(BATCH, self._size * 2)
-
-    def _settle(self, batch: Sequence[Spooled], verdicts: Verdicts) -> None:
-        refused = {v.id: v.reason or "no reason given" for v in verdicts.verdicts if v.outcome == "refused"}
-        kept = {v.id for v in verdicts.verdicts} - refused.keys()
-        done = [event.id for event in batch if str(event.id) in kept]
-        bad = [event.id for event in batch if str(event.id) in refused]
-        if not done and not bad:
-            raise Invalid("the control plane gives no verdict on any event")
-        self._spool.acknowledge(done)
-        for key in bad:
-            self._set_aside(key, refused[str(key)])
-
-    def _narrow(self, batch: Sequence[Spooled], error: Unanswered) -> None:
-        """A batch that is refused as a whole: find the event that is the reason, and set it aside."""
-        if len(batch) > 1:
-            self._size = len(batch) // 2
-        else:
-            self._set_aside(batch[0].id, str(error))
-
-    def _set_aside(self, key: UUID, reason: str) -> None:
-        log.error("event %s is refused: %s", key, reason)
-        self._spool.quarantine(key, reason)

@@ -62,7 +62,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "alembic": ("control_plane.store.schema", "migrations"),
     "click": ("rollcall",),
     "cryptography": ("faces.sealing",),
-    "cv2": ("faces.engine", "edge.camera", "rollcall.film"),
+    "cv2": ("faces.engine", "edge.camera", "edge.source", "rollcall.film"),
     "dlib": ("faces.engine",),
     "dramatiq": ("control_plane.dispatch", "jobs"),
     "face_recognition": ("bench",),

@@ -15,9 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera import MOST_HUNG, Camera, Change, Notice, redact
+from edge.camera import MOST_HUNG, Camera
 from edge.config import Loop, Pace
 from edge.frames import Frame
+from edge.notice import Change, Notice
+from edge.source import redact
 from faces.engine import images
 from faces.errors import SettingError
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.camera import Change, Notice
 from edge.cameras import REST_S, Cameras, Lens, whose_turn
 from edge.config import CameraConfig, Config
 from edge.decide import Thresholds
 from edge.frames import Frame
+from edge.notice import Change, Notice
 from edge.recognize import Policy, Recognizer
 from faces.engine import Engine
 from faces.errors import SettingError

@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import pytest
 
-from edge.camera import Camera, Change, Notice
+from edge.camera import Camera
 from edge.frames import Frame
+from edge.notice import Change, Notice
 from faces.face import Picture
 from tests.conftest import SYSTEM_PYTHON
 

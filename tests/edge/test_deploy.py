@@ -1,16 +1,19 @@
-"""The unit by which systemd runs an edge."""
+"""What an edge is installed by: the unit for systemd, and the packages."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edge.health import HUNG, TICK_S
 
-UNIT = Path(__file__).parents[2] / "deploy" / "rollcall-edge.service"
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "deploy" / "rollcall-edge.service"
 
 
 def value(name: str) -> str:
@@ -45,3 +48,19 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         check=False,
     )
     assert rated.returncode == 0, rated.stdout[-300:]
+
+
+def test_on_small_arm_machines_every_package_comes_as_a_wheel() -> None:
+    tools = str(Path(sys.executable).parent)
+    checked = subprocess.run(
+        [ROOT / "requirements" / "wheels.sh"],
+        env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    if "Failed to fetch" in checked.stderr:
+        pytest.skip("the package index is not in reach")
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout.count("every package has a wheel") == 3

@@ -18,8 +18,8 @@ import requests
 
 from edge import credential
 from edge.__main__ import Edge
-from edge.camera import Change, Notice
 from edge.config import Config
+from edge.notice import Change, Notice
 from edge.seal import open_seal
 from edge.spool import Spool
 from faces.engine import Engine

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from msgspec import UNSET
 
-from edge.camera import Camera, Notice
+from edge.camera import Camera
 from edge.config import Pace
 from edge.decide import Held, Thresholds
 from edge.frames import Frame
+from edge.notice import Notice
 from edge.recognize import PROBES_A_LOOK, Policy, Recognizer
 from faces.encoding import Matrix, from_bytes
 from faces.engine import Engine, images

@@ -11,13 +11,15 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge import uplink
+from edge import delivery, uplink
+from edge.clock import ClockOffset, elapsed_s
+from edge.delivery import Poster
 from edge.lease import Lease, Spent
 from edge.plane import ControlPlane
 from edge.repeat import Backoff, Busy, Repeater
 from edge.replica import Replica
 from edge.spool import Spool
-from edge.uplink import ClockOffset, Poster, Syncer
+from edge.uplink import Syncer
 from faces import wire
 from faces.encoding import DIMENSIONS, to_bytes
 from faces.errors import Invalid, RollcallError
@@ -219,7 +221,7 @@ def test_events_are_posted_and_acknowledged(plane: Any, client: ControlPlane, sp
     for one in events:
         spool.append(one)
     poster = Poster(client, spool)
-    assert [poster.step() for _ in range(4)] == [0, 0, 0, uplink.SYNC_EVERY_S]
+    assert [poster.step() for _ in range(4)] == [0, 0, 0, delivery.IDLE_S]
     assert sorted(plane.events.values(), key=lambda one: one.track) == events
     assert plane.batches == [250, 250, 100]
     assert len(spool) == 0
@@ -232,7 +234,7 @@ def test_a_new_event_is_in_the_very_next_batch_while_a_backlog_drains_oldest_fir
         spool.append(event(number))
     poster = Poster(client, spool)
     new = 1000
-    while len(spool) > uplink.BATCH:
+    while len(spool) > delivery.BATCH:
         spool.append(event(new))
         poster.step()
         assert str(event(new).id) in list(plane.events)[-plane.batches[-1] :]
@@ -241,7 +243,7 @@ def test_a_new_event_is_in_the_very_next_batch_while_a_backlog_drains_oldest_fir
         poster.step()
     arrived = [one.track or 0 for one in plane.events.values()]
     assert len(arrived) == 500 + new - 1000
-    old = [track for track in arrived if track < 500 - 10 * uplink.LIVE]
+    old = [track for track in arrived if track < 500 - 10 * delivery.LIVE]
     assert old == sorted(old)
 
 
@@ -286,7 +288,7 @@ def test_the_offset_is_of_the_quickest_round_trip_and_follows_the_clock_when_it_
 def test_a_slow_line_is_given_smaller_batches(
     plane: Any, client: ControlPlane, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uplink, "BATCH", 100)
+    monkeypatch.setattr(delivery, "BATCH", 100)
     moment = 0.0
     answer = plane.answer
 
@@ -479,15 +481,15 @@ def test_a_copy_ahead_of_its_gallery_says_so_before_it_starts_over(plane: Any, s
 def test_a_round_renews_the_lease_and_what_is_spent_is_saved(
     plane: Any, client: ControlPlane, replica: Replica, gallery_log: Any
 ) -> None:
-    lease = Lease(1, Spent(1e6, 0.0), uplink.elapsed_s(), 0.0)
+    lease = Lease(1, Spent(1e6, 0.0), elapsed_s(), 0.0)
     syncer = Syncer(client, replica, HELLO, lambda: None, lease)
     plane.galleries["g1"].lie = 1
     with pytest.raises(RollcallError):
         syncer.step()
-    assert lease.expired(uplink.elapsed_s()), "a round that failed confirms nothing"
+    assert lease.expired(elapsed_s()), "a round that failed confirms nothing"
     plane.galleries["g1"].lie = 0
     syncer.step()
-    assert not lease.expired(uplink.elapsed_s())
+    assert not lease.expired(elapsed_s())
     spent = replica.spent()
     assert spent is not None
     assert spent.seconds < 60
@@ -511,7 +513,7 @@ def test_encodings_of_strangers_are_kept_once_the_site_has_said_so(
 def test_the_lease_is_as_long_as_the_site_says_and_learned_anew_after_a_while(
     plane: Any, client: ControlPlane, replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lease = Lease(7, None, uplink.elapsed_s(), 0.0)
+    lease = Lease(7, None, elapsed_s(), 0.0)
     syncer = Syncer(client, replica, HELLO, lambda: None, lease)
     syncer.step()
     assert (lease.days, replica.lease_days()) == (7, None)

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+from edge.delivery import Poster
 from edge.plane import ControlPlane, edge_id
 from edge.spool import Spool, Spooled
-from edge.uplink import Poster
 from faces.errors import RollcallError
 from faces.events import Event, Status, uuid7
 from faces.wire import Hello

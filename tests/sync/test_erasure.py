@@ -20,12 +20,13 @@ from control_plane.store import db as store_db
 from control_plane.store import enrollments, galleries, identities, import_items, imports, members, sites
 from control_plane.store.db import Connection, Database, new_id, utcnow
 from control_plane.store.import_items import ItemState, NewItem
+from edge.delivery import Poster
 from edge.link import Link, link_url
 from edge.plane import ControlPlane, headers
 from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
 from edge.spool import Spool
-from edge.uplink import Poster, Syncer
+from edge.uplink import Syncer
 from faces.encoding import SFACE, from_bytes, to_bytes, unit
 from faces.errors import Reason
 from faces.events import Event, Status, uuid7
