@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
-from control_plane.api.events import NDJSON
+from control_plane.api.logs import NDJSON, Format, exported, pages
 from control_plane.api.route import Call, Limit, Listing, Media, Moment, Position, Route, listing
-from control_plane.api.tables import BOM, CSV, line
+from control_plane.api.tables import CSV
 from control_plane.auth import AUDIT_READ
-from control_plane.plane import Plane
 from control_plane.store import audit
 from control_plane.store.audit import Wanted
 from control_plane.store.chain import Row
-
-EXPORT_PAGE = 500
 
 Word = Annotated[str, msgspec.Meta(max_length=64)]
 
@@ -59,7 +56,7 @@ class Log(Filter, frozen=True, kw_only=True):
 class Export(Filter, frozen=True, kw_only=True):
     """A table for a spreadsheet, or one JSON object a line for a program."""
 
-    format: Literal["csv", "ndjson"] = "csv"
+    format: Format = "csv"
 
 
 async def browse(call: Call[None, Log]) -> Response:
@@ -82,31 +79,13 @@ async def export(call: Call[None, Export]) -> Response:
     """All rows that there are now, oldest first, as one file."""
     asked = call.query
     head = await call.plane.read(audit.head)
-    pages = _pages(call.plane, asked.wanted(), before=head.position + 1)
-    headers = {"Content-Disposition": f'attachment; filename="audit.{asked.format}"'}
-    if asked.format == "csv":
-        return StreamingResponse(_csv(pages), 200, headers, CSV)
-    return StreamingResponse(_ndjson(pages), 200, headers, NDJSON)
+    found = partial(audit.listing, before=head.position + 1, wanted=asked.wanted())
+    return exported("audit", asked.format, pages(call.plane, found), Row.__struct_fields__, _cells)
 
 
-async def _pages(plane: Plane, wanted: Wanted, before: int) -> AsyncIterator[list[Row]]:
-    after = 0
-    while found := await plane.read(
-        partial(audit.listing, after=after, before=before, limit=EXPORT_PAGE, wanted=wanted)
-    ):
-        yield found
-        after = found[-1].position
-
-
-async def _csv(pages: AsyncIterator[list[Row]]) -> AsyncIterator[str]:
-    yield BOM + line(Row.__struct_fields__)
-    async for found in pages:
-        yield "".join(line(msgspec.to_builtins(row).values()) for row in found)
-
-
-async def _ndjson(pages: AsyncIterator[list[Row]]) -> AsyncIterator[bytes]:
-    async for found in pages:
-        yield msgspec.json.Encoder().encode_lines(found)
+def _cells(row: Row) -> Iterable[object]:
+    cells: dict[str, object] = msgspec.to_builtins(row)
+    return cells.values()
 
 
 ROUTES = (

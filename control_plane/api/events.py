@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Literal
 
 import msgspec
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from control_plane.api.ingest import MOST_BYTES, received
+from control_plane.api.logs import NDJSON, Format, exported, pages
 from control_plane.api.pictures import PICTURE, picture
 from control_plane.api.route import UNAUDITED, Call, Limit, Listing, Media, Moment, Position, Route, answer, listing
-from control_plane.api.tables import BOM, CSV, line
+from control_plane.api.tables import CSV
 from control_plane.api.wireform import wire, wire_answer, wire_bodies
 from control_plane.auth import EDGE, EVENTS_READ
 from control_plane.dispatch import DELIVER
-from control_plane.plane import Plane
 from control_plane.store import events, webhooks
 from control_plane.store.events import EventInFull, LoggedEvent, Wanted
 from control_plane.store.reach import Reach
 from faces.events import Event, EventKind, Status
 from faces.wire import Verdicts
-
-NDJSON = "application/x-ndjson"
-EXPORT_PAGE = 500
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,7 +68,7 @@ class Log(Filter, frozen=True, kw_only=True):
 class Export(Filter, frozen=True, kw_only=True):
     """A table for a spreadsheet, or one JSON object a line for a program."""
 
-    format: Literal["csv", "ndjson"] = "csv"
+    format: Format = "csv"
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -102,31 +99,8 @@ async def export(call: Call[None, Export]) -> Response:
     """All events that there are now, oldest first, as one file."""
     asked = call.query
     head = await call.plane.read(events.head)
-    pages = _pages(call.plane, asked.wanted(call.reach), before=head + 1)
-    headers = {"Content-Disposition": f'attachment; filename="events.{asked.format}"'}
-    if asked.format == "csv":
-        return StreamingResponse(_csv(pages), 200, headers, CSV)
-    return StreamingResponse(_ndjson(pages), 200, headers, NDJSON)
-
-
-async def _pages(plane: Plane, wanted: Wanted, before: int) -> AsyncIterator[list[LoggedEvent]]:
-    after = 0
-    while found := await plane.read(
-        partial(events.listing, after=after, before=before, limit=EXPORT_PAGE, wanted=wanted)
-    ):
-        yield found
-        after = found[-1].position
-
-
-async def _csv(pages: AsyncIterator[list[LoggedEvent]]) -> AsyncIterator[str]:
-    yield BOM + line(LoggedEvent.__struct_fields__)
-    async for found in pages:
-        yield "".join(line(_cells(event)) for event in found)
-
-
-async def _ndjson(pages: AsyncIterator[list[LoggedEvent]]) -> AsyncIterator[bytes]:
-    async for found in pages:
-        yield msgspec.json.Encoder().encode_lines(found)
+    found = partial(events.listing, before=head + 1, wanted=asked.wanted(call.reach))
+    return exported("events", asked.format, pages(call.plane, found), LoggedEvent.__struct_fields__, _cells)
 
 
 def _cells(event: LoggedEvent) -> Iterator[object]:
