@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import requests
 from websockets.exceptions import ConnectionClosed
 
 from control_plane.store import galleries, keys, sites
-from control_plane.store.db import new_id, utcnow
+from control_plane.store.db import Database, new_id, utcnow
 from control_plane.store.keys import Role
 from edge import credential
 from edge.credential import Credential
@@ -68,21 +69,36 @@ class World:
         return edge, key
 
 
-@pytest.fixture
-def world(either: Any, wait_for: Any) -> World:
+def closed(server: Any, wait_for: Any) -> World:
+    """A control plane with two sites that asks for keys."""
     now = utcnow()
     lists = [new_id(now) for _ in range(2)]
-    with either.database.write() as connection:
+    with server.database.write() as connection:
         for number, gallery in enumerate(lists):
             galleries.create(connection, SettingsRow(gallery, f"list {number}"), now)
         places = [sites.create(connection, f"site {n}", [lists[n]], now) for n in range(2)]
         admin = bearer(keys.create(connection, Role.ADMIN, now))
-    wait_for(lambda: either.get("/v1/sites").status_code == 401)
-    return World(either, admin, places, lists)
+    wait_for(lambda: server.get("/v1/sites").status_code == 401)
+    return World(server, admin, places, lists)
 
 
-def test_of_a_hundred_edges_that_race_with_one_token_one_joins(world: World) -> None:
-    token = world.token()
+@pytest.fixture(scope="module")
+def world(
+    fresh: Callable[[Path], Database], running: Any, wait_for: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("world")
+    with running(fresh(folder), folder) as server:
+        yield closed(server, wait_for)
+
+
+@pytest.fixture
+def racecourse(either: Any, wait_for: Any) -> World:
+    """The same, once on SQLite and once on Postgres."""
+    return closed(either, wait_for)
+
+
+def test_of_a_hundred_edges_that_race_with_one_token_one_joins(racecourse: World) -> None:
+    world, token = racecourse, racecourse.token()
 
     def race(_number: int) -> tuple[int, str]:
         edge = uuid4()
@@ -119,7 +135,8 @@ def test_an_edge_reads_its_sites_galleries_and_writes_its_own_events_alone(world
     for edge, status in ((theirs, 403), (ours, 200)):
         told = {**headers(edge, key), "Content-Type": wire.MSGPACK}
         assert world.server.post("/v1/events", data=batch, headers=told).status_code == status
-    (written,) = world.server.get("/v1/events", headers=world.admin).json()["items"]
+    asked = {"site": world.sites[0]}
+    (written,) = world.server.get("/v1/events", params=asked, headers=world.admin).json()["items"]
     assert (written["edge_id"], written["site_id"]) == (str(ours), world.sites[0])
 
 
@@ -196,7 +213,8 @@ def test_an_edge_told_to_takes_another_credential_and_the_old_one_ends(
     replica.close()
 
 
-def test_renewals_of_one_credential_at_once_leave_one_that_counts(world: World, wait_for: Any) -> None:
+def test_renewals_of_one_credential_at_once_leave_one_that_counts(racecourse: World, wait_for: Any) -> None:
+    world = racecourse
     edge, old = world.joined()
     found: list[str] = []
 
