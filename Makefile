@@ -3,13 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-fast lint lock clean
+.PHONY: demo test test-all lint lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/python -m rollcall demo $(ARGS)
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest $(ARGS)
+
+# Once on each pair of database and broker; tests/services.py says where they are looked for.
+test-all: test
+	TEST_DATABASE=postgres TEST_BROKER=redis $(BIN)/python -m pytest $(ARGS)
+	TEST_DATABASE=postgres TEST_BROKER=rabbitmq $(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

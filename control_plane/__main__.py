@@ -9,15 +9,18 @@ import socket
 import sys
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 from control_plane.app import create_app
 from control_plane.certificate import Certificate
 from control_plane.config import Config
+from control_plane.plane import Plane
+from control_plane.server import Server
 from control_plane.store import access, schema, seals
 from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.vault import open_vault
 from control_plane.ws.protocol import Protocol
+from faces import logs
 from faces.errors import RollcallError, SettingError
 
 log = logging.getLogger("control_plane")
@@ -34,12 +37,13 @@ BACKLOG = 1024
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s control plane: %(message)s")
+    logs.set_up("control plane", logs.LogFormat.TEXT)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     for name, level in (("uvicorn", logging.WARNING), ("python_multipart", logging.ERROR)):
         logging.getLogger(name).setLevel(level)
     try:
         config = Config.read(os.environ)
+        logs.set_up("control plane", config.log_format)
         vault = open_vault(config.vault_url, config.master_key, sealing=config.encrypt)
         database = Database(
             config.database_url,
@@ -52,6 +56,9 @@ def main() -> int:
         check_access(database, config)
         certificate = Certificate(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         sockets = listen(config)
+        app = create_app(config, database)
+        if config.metrics_port:
+            app.state.plane.metrics.serve(config.metrics_host, config.metrics_port)
     except Unavailable as error:
         log.error("%s. %s", error.message, error.remedy)
         return START_AGAIN
@@ -60,7 +67,7 @@ def main() -> int:
         return BAD_SETTING
     if not config.encrypt:
         log.warning(seals.OFF)
-    server = make_server(create_app(config, database), certificate)
+    server = make_server(app, certificate)
     scheme = "https" if certificate else "http"
     log.info("listening on %s", ", ".join(f"{scheme}://{_address(s)}" for s in sockets))
     with contextlib.suppress(KeyboardInterrupt), certificate.renewed() if certificate else contextlib.nullcontext():
@@ -98,9 +105,10 @@ def listen(config: Config) -> list[socket.socket]:
         return sockets
 
 
-def make_server(app: ASGIApp, certificate: Certificate | None = None) -> uvicorn.Server:
+def make_server(app: Starlette, certificate: Certificate | None = None) -> Server:
     """uvicorn, set up for long-lived sockets; run it with the sockets of `listen`."""
-    return uvicorn.Server(
+    plane: Plane = app.state.plane
+    return Server(
         uvicorn.Config(
             app,
             http="httptools",
@@ -117,7 +125,10 @@ def make_server(app: ASGIApp, certificate: Certificate | None = None) -> uvicorn
             ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
             timeout_keep_alive=65,
             timeout_graceful_shutdown=5,
-        )
+        ),
+        plane.config.drain_s,
+        ending=plane.end,
+        ended=plane.feed.hurry,
     )
 
 

@@ -23,6 +23,7 @@ from control_plane.api.schema import with_document
 from control_plane.auth import EDGE, EVENTS_READ
 from control_plane.config import Config
 from control_plane.guard import Guard
+from control_plane.observed import Observed
 from control_plane.plane import Plane
 from control_plane.protection import Protection
 from control_plane.store.db import Database, utcnow
@@ -47,6 +48,7 @@ def create_app(config: Config, database: Database, clock: Callable[[], datetime]
     app = Starlette(
         routes=served_here,
         middleware=[
+            Middleware(Observed, metrics=plane.metrics),
             Middleware(ProxyHeadersMiddleware, trusted_hosts=list(config.trusted_proxies)),
             Middleware(Protection),
             Middleware(Guard, refuse=refuse, is_open=lambda: plane.gate.open, origins=config.origins),
@@ -55,6 +57,7 @@ def create_app(config: Config, database: Database, clock: Callable[[], datetime]
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
+    app.state.plane = plane
     return app
 
 

@@ -10,11 +10,12 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from control_plane.limits import Cost, Rate, rate
-from control_plane.store.settings import DATABASE
+from control_plane.store.settings import DATABASE, OBSERVED
 from control_plane.store.sign_ins import Lasting
 from faces import masterkey
 from faces.addresses import Allowed, allowed
 from faces.errors import SettingError
+from faces.logs import LogFormat
 from faces.masterkey import Source
 from faces.sealing import Secret
 from faces.settings import Setting, read, read_dotenv, text, whole
@@ -87,6 +88,8 @@ SETTINGS = (
     Setting(
         "WEBHOOK_ALLOW", "", "hosts (`host` or `host:port`, by comma) that webhooks may reach though private", allowed
     ),
+    Setting("DRAIN_S", "0", "seconds between the signal to end and the end, in which `/readyz` says no", whole(0, 600)),
+    *OBSERVED,
 )
 
 
@@ -124,6 +127,10 @@ class Config:
     max_archive_bytes: int
     edge_key_days: int
     webhook_allow: Allowed
+    drain_s: int
+    log_format: LogFormat
+    metrics_port: int
+    metrics_host: str
 
     @property
     def loopback(self) -> bool:

@@ -65,6 +65,7 @@ class Feed:
         self._database = database
         self._tick = asyncio.Event()
         self._listeners: dict[object, Callable[[News], None]] = {}
+        self._hurried = False
         self._stop = threading.Event()
         self._asked = threading.Event()
         self._thread: threading.Thread | None = None
@@ -103,6 +104,11 @@ class Feed:
     def alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
+    def hurry(self) -> None:
+        """Have all who wait be told now what there is. On the event loop."""
+        self._hurried = True
+        self._tick.set()
+
     async def until(self, ask: Callable[[], Awaitable[T | None]], timeout_s: float) -> T | None:
         """What `ask` finds, asked now and after each commit; None if that takes longer than `timeout_s`."""
         with contextlib.suppress(TimeoutError):
@@ -110,7 +116,7 @@ class Feed:
                 while True:
                     # Taken before asking, so that a commit in between is not missed.
                     tick = self._tick
-                    if (found := await ask()) is not None:
+                    if (found := await ask()) is not None or self._hurried:
                         return found
                     await tick.wait()
         return None

@@ -24,6 +24,7 @@ from control_plane.fanout import Fanout
 from control_plane.feed import Feed, News
 from control_plane.gather import Gathered, Gatherer
 from control_plane.limits import Limits
+from control_plane.metrics import Metrics
 from control_plane.notes import Looks, Note
 from control_plane.pages import Pages
 from control_plane.passwords import Passwords
@@ -63,9 +64,11 @@ class Plane:
         self.database = database
         self.clock = clock
         self.blobs = BlobStore(config.data_dir / "blobs", database.vault)
+        self.metrics = Metrics(database, clock)
         self.links = Links()
         self.fanout = Fanout(self._watch_changed)
         self.feed = Feed(database)
+        self.ending = False
         self._bus_wake = asyncio.Event()
         self._bus = Bus(uuid4().hex, self.fanout, wake=self._bus_wake.set, news=self.feed.look)
         self.bus_line = Line(config.bus_url, config.bus_name, self._bus, self._bus_wake) if config.bus_url else None
@@ -91,6 +94,10 @@ class Plane:
         self._nudges = ThreadPoolExecutor(1, "dispatch")
         # SQLite takes one writer at a time, and lets the others poll: here they queue.
         self._writer = threading.Lock() if database.is_sqlite else contextlib.nullcontext()
+
+    def end(self) -> None:
+        """From now on /readyz says no."""
+        self.ending = True
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that blocks in a thread."""

@@ -75,6 +75,12 @@ class Replaced(RollcallError):
     code: ClassVar[str] = "replaced"
 
 
+class Ending(RollcallError):
+    """This process is about to end: another one answers."""
+
+    code: ClassVar[str] = "ending"
+
+
 class Row(NamedTuple):
     """What becomes of an error code."""
 
@@ -110,6 +116,7 @@ TABLE = MappingProxyType(
         "bad_setting": Row(500, 1011, "Set up wrongly"),
         "bad_model_file": Row(500, 1011, "Set up wrongly"),
         "unreadable": Row(500, 1011, "What is stored cannot be opened"),
+        "ending": Row(503, 1013, "About to end"),
         "database_unavailable": Row(503, 1013, "The database does not answer"),
     }
 )

@@ -38,8 +38,24 @@ class Setting:
 
 
 def read(settings: Iterable[Setting], environment: Mapping[str, str], dotenv: Mapping[str, str]) -> dict[str, Any]:
-    """Every setting's value under its name in lower case; the environment wins over the `.env` file."""
-    return {s.name.lower(): s.read(environment.get(s.name, dotenv.get(s.name))) for s in settings}
+    """Every setting's value under its name in lower case; the environment wins over the `.env` file.
+
+    What is secret may stand in a file that `NAME_FILE` names; raises SettingError if that cannot be read.
+    """
+    table = tuple(settings)
+    names = {s.name for s in table}
+    given = {**dotenv, **environment}
+    for name in names:
+        if (path := environment.get(f"{name}_FILE")) and name not in environment and f"{name}_FILE" not in names:
+            given[name] = _held(f"{name}_FILE", Path(path))
+    return {s.name.lower(): s.read(given.get(s.name)) for s in table}
+
+
+def _held(name: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{name} cannot be read: {type(error).__name__}", remedy="Name a file of text.") from error
 
 
 def read_dotenv(path: Path) -> dict[str, str]:

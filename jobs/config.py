@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from control_plane.store.settings import DATABASE
+from control_plane.store.settings import DATABASE, OBSERVED
 from faces import masterkey
 from faces.addresses import Allowed, allowed
+from faces.logs import LogFormat
 from faces.masterkey import Source
 from faces.sealing import Secret
 from faces.settings import Setting, flag, read, read_dotenv, text, whole
@@ -38,6 +39,7 @@ SETTINGS = (
     Setting(
         "WEBHOOK_ALLOW", "", "hosts (`host` or `host:port`, by comma) that webhooks may reach though private", allowed
     ),
+    *OBSERVED,
 )
 
 
@@ -72,6 +74,9 @@ class Config:
     identity_days: int
     change_days: int
     webhook_allow: Allowed
+    log_format: LogFormat
+    metrics_port: int
+    metrics_host: str
 
     @property
     def master_key(self) -> Source:

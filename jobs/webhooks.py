@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -18,6 +19,8 @@ from faces.events import original_fields
 from faces.signing import headers, key_of
 from jobs.outbound import Outbound, retry_after_s
 from jobs.together import Together
+
+log = logging.getLogger(__name__)
 
 BATCH = 64
 BATCH_S = 1.0
@@ -91,6 +94,8 @@ class Delivering:
         signed = headers(_message_id(work), now, body, keys)
         answer = self._outbound.post(lane.url, body, {"Content-Type": "application/json", **signed})
         failed = answer.error is not None
+        if failed:
+            log.warning("webhook %s: %s", lane.webhook_id, answer.error, extra={"event_id": _message_id(work)})
         return Outcome(
             work=work,
             attempt=Attempt(at=now, duration_ms=answer.duration_ms, status=answer.status, error=answer.error),

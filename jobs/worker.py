@@ -33,6 +33,7 @@ from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.retention import Days
 from control_plane.store.vault import open_vault
+from faces import logs
 from faces.encoding import SFACE
 from faces.engine import YUNET, Engine, load
 from faces.engine.enroll import Limits as PhotoLimits
@@ -50,6 +51,7 @@ from jobs.ending import Ending
 from jobs.expiring import Expiring
 from jobs.identify import Identifying
 from jobs.looking import Looking
+from jobs.metrics import Metrics, TimedEngine
 from jobs.outbound import Outbound
 from jobs.planning import Planning
 from jobs.reencoding import Reencoding
@@ -93,7 +95,7 @@ class Job(NamedTuple):
 class Worker:
     """Actors, their threads and the sweeper, on one database and one broker, with the engine that galleries go by."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, metrics: Metrics) -> None:
         self._database = Database(
             config.database_url,
             pool_size=config.database_pool,
@@ -102,12 +104,13 @@ class Worker:
         )
         version.check(self._database)
         seals.bind(self._database)
-        engines = Engines(config)
+        engines = Engines(config, metrics)
         self._model = self._active() or engines.load(config.engine).model
         jobs = _jobs(config, self._database, engines, engines.load(self._model))
-        self._pools = [Pool(config.broker_url, *queue) for queue in jobs]
+        self._pools = [Pool(config.broker_url, metrics, *queue) for queue in jobs]
         sends: dict[Due, Send] = {due: send for pool in self._pools for due, send in pool.sends.items()}
         calm = {job.due for _, _, declared in jobs for job in declared if job.calm}
+        self._swept = metrics.swept
         self._sweeper = Sweeper(self._database, sends, utcnow, calm, broker_failures(config.broker_url))
 
     def run(self, stop: threading.Event) -> None:
@@ -116,12 +119,17 @@ class Worker:
             pool.threads.start()
         log.info("worker ready")
         try:
-            self._sweeper.run(stop, over=lambda: self._active() not in (None, self._model))
+            self._sweeper.run(stop, over=self._over)
         finally:
             # All at once: each waits for its threads to come round, idle ones too.
             with ThreadPoolExecutor(len(self._pools)) as stopping:
                 list(stopping.map(Pool.stop, self._pools))
             self._database.close()
+
+    def _over(self) -> bool:
+        """Asked after each sweep: whether galleries go by another engine."""
+        self._swept()
+        return self._active() not in (None, self._model)
 
     def _active(self) -> str | None:
         with self._database.read() as connection:
@@ -131,8 +139,8 @@ class Worker:
 class Engines:
     """Engines by name, each loaded when it is first asked for. Safe for several threads."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, metrics: Metrics) -> None:
+        self._config, self._metrics = config, metrics
         self._loaded: dict[str, Engine] = {}
         self._loading = threading.Lock()
 
@@ -142,7 +150,8 @@ class Engines:
         with self._loading:
             if name not in self._loaded:
                 asked = config.detector if name == config.engine or name != SFACE else YUNET
-                self._loaded[name] = load(name, models=config.models, threads=config.threads, detector=asked)
+                loaded = load(name, models=config.models, threads=config.threads, detector=asked)
+                self._loaded[name] = TimedEngine(loaded, self._metrics)
             return self._loaded[name]
 
 
@@ -225,8 +234,8 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
 class Pool:
     """A queue of its own, the actors on it, and the threads that run them."""
 
-    def __init__(self, broker_url: str | None, queue: str, threads: int, jobs: Sequence[Job]) -> None:
-        self.broker = make_broker(broker_url)
+    def __init__(self, broker_url: str | None, metrics: Metrics, queue: str, threads: int, jobs: Sequence[Job]) -> None:
+        self.broker, self._metrics = make_broker(broker_url), metrics
         self.sends: dict[Due, Send] = {job.due: self._declare(queue, job).send for job in jobs}
         idle_ms = QUICK_IDLE_MS if queue in QUICK else IDLE_MS
         self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=idle_ms)
@@ -241,14 +250,14 @@ class Pool:
         declare = dramatiq.actor(
             actor_name=job.name, queue_name=queue, broker=self.broker, max_retries=0, time_limit=job.limit_ms
         )
-        actor: dramatiq.Actor[[str], None] = declare(job.run)
+        actor: dramatiq.Actor[[str], None] = declare(self._metrics.timed(job.name, job.run))
         return actor
 
 
-def work(config: Config, stop: threading.Event) -> None:
+def work(config: Config, metrics: Metrics, stop: threading.Event) -> None:
     """Work until `stop` is set or the engine changes; where the database does not answer, wait a moment."""
     try:
-        worker = Worker(config)
+        worker = Worker(config, metrics)
     except Unavailable as error:
         log.warning("%s", error.message)
         stop.wait(RETRY_S)
@@ -257,7 +266,7 @@ def work(config: Config, stop: threading.Event) -> None:
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s worker: %(message)s")
+    logs.set_up("worker", logs.LogFormat.TEXT)
     logging.getLogger("dramatiq").setLevel(logging.WARNING)
     # It would name receivers' URLs, which may hold a secret.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -266,10 +275,14 @@ def main() -> int:
         signal.signal(number, lambda *_: stop.set())
     try:
         config = Config.read(os.environ)
+        logs.set_up("worker", config.log_format)
+        metrics = Metrics()
+        if config.metrics_port:
+            metrics.serve(config.metrics_host, config.metrics_port)
         if not config.encrypt:
             log.warning(seals.OFF)
         while not stop.is_set():
-            work(config, stop)
+            work(config, metrics, stop)
     except RollcallError as error:
         log.error("%s %s", error.message, error.remedy)
         return 2

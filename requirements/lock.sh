@@ -9,5 +9,5 @@ lock() {
         --overrides requirements/overrides.txt pyproject.toml --extra "$role" "$@" -o "requirements/$role.txt"
 }
 lock dev "$@"
-for role in control_plane worker edge; do lock "$role" -c requirements/dev.txt "$@"; done
+for role in control_plane worker edge front; do lock "$role" -c requirements/dev.txt "$@"; done
 grep -A100 '^uv==' requirements/dev.txt | awk 'NR==1 || /^ /{print; next} {exit}' > requirements/uv.txt

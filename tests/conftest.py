@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
-from datetime import UTC, datetime
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from uuid import uuid4
 
-import psycopg
 import pytest
 
 from control_plane.store import schema
@@ -18,18 +14,12 @@ from control_plane.store.db import Database
 from control_plane.store.vault import Vault, open_vault
 from faces import engine as engines
 from faces.masterkey import Source
+from tests import services
+from tests.services import NOW as NOW
+from tests.services import absent as absent
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 SYSTEM_PYTHON = "/usr/bin/python3"
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def absent(what: str) -> None:
-    """Skip at home, fail in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{what} is missing, and CI must not be without it")
-    pytest.skip(f"{what} is not in reach")
 
 
 @pytest.fixture(scope="session")
@@ -59,17 +49,8 @@ def gstreamer() -> str:
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """An empty Postgres database of this run's own."""
-    name = f"rollcall_test_{uuid4().hex[:12]}"
-    try:
-        admin = psycopg.connect(POSTGRES, autocommit=True, connect_timeout=2)
-    except psycopg.OperationalError:
-        absent("Postgres")
-        return
-    with admin:
-        admin.execute(f'CREATE DATABASE "{name}"')
-        yield POSTGRES.rpartition("/")[0] + f"/{name}"
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    admin.close()
+    with services.postgres_database() as url:
+        yield url
 
 
 def vault_in(folder: Path) -> Vault:
@@ -79,25 +60,28 @@ def vault_in(folder: Path) -> Vault:
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Iterator[Database]:
-    """A migrated SQLite database."""
-    yield from _migrated(f"sqlite:///{tmp_path / 'rollcall.db'}", tmp_path)
+    """A migrated SQLite database, for what is about SQLite."""
+    yield from _open("sqlite", tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Database]:
+    """A migrated database of the run's kind."""
+    yield from _open(services.DATABASES[0], tmp_path)
+
+
+@pytest.fixture(params=services.DATABASES)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A migrated database: each test runs on SQLite and on Postgres."""
-    if request.param == "sqlite":
-        yield from _migrated(f"sqlite:///{tmp_path / 'rollcall.db'}", tmp_path)
-        return
-    url = request.getfixturevalue("postgres_url")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    yield from _migrated(url, tmp_path)
+    yield from _open(request.param, tmp_path)
 
 
-def _migrated(url: str, folder: Path) -> Iterator[Database]:
-    database = Database(url, vault=vault_in(folder))
-    schema.migrate(database, NOW)
-    yield database
-    database.close()
+def _open(kind: str, folder: Path) -> Iterator[Database]:
+    with ExitStack() as stack:
+        if kind == "sqlite":
+            database = Database(f"sqlite:///{folder / 'rollcall.db'}", vault=vault_in(folder))
+            schema.migrate(database, NOW)
+        else:
+            database = Database(stack.enter_context(services.migrated_postgres()), vault=vault_in(folder))
+        yield database
+        database.close()

@@ -40,6 +40,7 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 FACES = (
     "errors",
     "texts",
+    "logs",
     "settings",
     "consent",
     "addresses",
@@ -71,8 +72,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnx": ("faces.engine",),
     "onnxruntime": ("faces.engine",),
     "threadpoolctl": ("faces.engine",),
-    "prometheus_client": ("edge.metrics",),
     "psycopg": ("control_plane.store",),
+    "prometheus_client": ("control_plane.metrics", "edge.metrics", "jobs.metrics"),
     "redis": ("control_plane",),
     "requests": ("edge", "jobs.outbound", "rollcall"),
     "rich": ("rollcall",),

@@ -14,6 +14,7 @@ import pytest
 
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
+from tests import services
 
 
 class Shell:
@@ -43,7 +44,7 @@ def shell(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shel
         archive.write(portraits / "biden.jpg", "katya.jpg")
         archive.write(portraits / "lin-manuel-miranda.png", "zero.png")
         archive.write(portraits / "two_people.jpg", "ema.jpg")
-    with Supervisor(logs=folder / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
         place = Place(data=folder / "data", port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         yield Shell(place, folder)

@@ -23,6 +23,7 @@ from faces.engine import Engine, images
 from rollcall import film
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre, start_edge
+from tests import services
 
 FPS = 30000 / 1001
 SLACK_S = 0.3
@@ -122,7 +123,7 @@ def passes(events: list[dict[str, Any]]) -> set[str]:
 def stage(data: Path, receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """stage.mp4 once through the whole river; what everybody got of it."""
     folder = tmp_path_factory.mktemp("river")
-    with Supervisor(logs=folder / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
         place = centre(folder, supervisor)
         hook = requests.post(f"{place.url}/v1/webhooks", json={"url": receiver.url}, timeout=10)
         assert hook.status_code == 201, hook.text
@@ -208,7 +209,7 @@ def test_who_is_enrolled_while_the_edge_runs_is_recognised_and_who_is_erased_no_
     picture = images.load(photo)
     scene = film.Scene(picture, engine.detect(picture)[0].box, 3.0)
     film.write(tmp_path / "walk.avi", film.frames([scene, film.Scene(None, None, 0.5)]))
-    with Supervisor(logs=tmp_path / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=tmp_path / "logs") as supervisor:
         place = centre(tmp_path, supervisor)
         camera = {"VIDEO_SOURCE": str(tmp_path / "walk.avi"), "VIDEO_LOOP": "loop", "COOLDOWN": "0.2"}
         start_edge(supervisor, place, camera)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from control_plane.api.route import Call, Route, answer
 from control_plane.auth import ANYBODY
+from control_plane.problems import Ending
 from control_plane.store import version
 from control_plane.store.db import Unavailable
 
@@ -32,7 +33,9 @@ async def alive(call: Call[None, None]) -> Response:
 
 
 async def ready(call: Call[None, None]) -> Response:
-    """Whether it can work: 503 while it cannot."""
+    """Whether it can work: 503 while it cannot, or is about to end."""
+    if call.plane.ending:
+        raise Ending("this control plane is about to end", remedy="Ask another one.")
     if await call.plane.read(version.current) < NEEDED:
         raise Unavailable("the database's schema is older than this version needs", remedy=version.MIGRATE)
     if not call.plane.feed.alive:

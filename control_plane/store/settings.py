@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from faces.settings import Setting, text, whole
+from faces.logs import LogFormat
+from faces.settings import Setting, one_of, text, whole
 
 DATABASE = (
     Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
     Setting("DATABASE_POOL", "20", "connections to Postgres that this process has at most", whole(1, 1000)),
     Setting("DATABASE_TIMEOUT_S", "60", "seconds after which Postgres gives up a statement; 0: never", whole(0, 86400)),
+)
+
+OBSERVED = (
+    Setting(
+        "LOG_FORMAT",
+        "text",
+        "`text` for people, or `json`: one object a line, with request and event ids",
+        one_of(LogFormat),
+    ),
+    Setting("METRICS_PORT", "0", "port of `/metrics`, for Prometheus; 0: none", whole(0, 65535)),
+    Setting("METRICS_HOST", "127.0.0.1", "its address; whoever reaches another one sees the figures", text),
 )

@@ -10,6 +10,9 @@ down_revision = "0008"
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+# The release before reads and writes it still; 0026 drops it.
+UNUSED = {"events": ["thumbnail"]}
+
 
 def upgrade() -> None:
     op.create_table(
@@ -30,8 +33,6 @@ def upgrade() -> None:
     op.execute(
         "INSERT INTO thumbnails (position, data) SELECT position, thumbnail FROM events WHERE thumbnail IS NOT NULL"
     )
-    # The table is not rebuilt: it may be the largest there is.
-    op.drop_column("events", "thumbnail")
     op.add_column("events", sa.Column("clock_offset_s", sa.Float(), nullable=True))
     op.drop_index(op.f("ix_events_identity_id"), table_name="events")
     for columns in (

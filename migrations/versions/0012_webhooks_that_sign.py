@@ -11,6 +11,9 @@ from alembic import op
 revision = "0012"
 down_revision = "0011"
 
+# The release before reads and writes them still; 0026 drops them.
+UNUSED = {"deliveries": ["lease_owner", "lease_until"]}
+
 
 def upgrade() -> None:
     op.create_table(
@@ -56,8 +59,6 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_deliveries_webhook_id_state_due_at"), ["webhook_id", "state", "due_at"], unique=False
         )
-        batch_op.drop_column("lease_owner")
-        batch_op.drop_column("lease_until")
 
     with op.batch_alter_table("webhooks", schema=None) as batch_op:
         batch_op.add_column(sa.Column("sites", sa.JSON(none_as_null=True), server_default="[]", nullable=False))

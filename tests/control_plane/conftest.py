@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import msgspec
 import numpy as np
-import psycopg
 import pytest
 import requests
 from playwright.sync_api import Browser, sync_playwright
@@ -29,6 +28,7 @@ from control_plane.api.schema import with_document
 from control_plane.app import create_app
 from control_plane.config import SETTINGS, Config
 from control_plane.cookies import CSRF_HEADER, NAME
+from control_plane.metrics import Metrics
 from control_plane.passwords import Passwords
 from control_plane.problems import PROBLEM_JSON, TABLE
 from control_plane.store import enrollments, identities, schema, users
@@ -41,6 +41,7 @@ from faces.encoding import SFACE, to_bytes, unit
 from faces.errors import Reason
 from faces.events import Event, Status
 from faces.gallery import EncodingRow
+from tests import services
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -103,6 +104,7 @@ class Server:
                 "PORT": "0",
                 "STREAM_PORT": "0",
                 **UNLIMITED,
+                "BROKER_URL": services.broker_url(),
                 **settings,
             },
             Path("/nonexistent"),
@@ -113,7 +115,9 @@ class Server:
         self.port = sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = requests.Session()
-        self._server = make_server(create_app(self.config, Database(self.config.database_url)))
+        app = create_app(self.config, Database(self.config.database_url))
+        self.metrics: Metrics = app.state.plane.metrics
+        self._server = make_server(app)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": sockets})
         self._thread.start()
         wait_for(lambda: self._server.started)
@@ -325,19 +329,22 @@ def running(database: Database, data_dir: Path, **settings: str) -> Iterator[Ser
 
 
 @pytest.fixture(scope="session")
-def fresh(template: Path) -> Callable[[Path], Database]:
-    """Makes a migrated SQLite database in a folder."""
+def fresh(template: Path) -> Iterator[Callable[[Path], Database]]:
+    """Makes a migrated database of the run's kind; SQLite's is in the folder given."""
+    with ExitStack() as stack:
+        yield lambda folder: _made(services.DATABASES[0], template, folder, stack)
 
-    def make(folder: Path) -> Database:
-        (folder / "rollcall.db").write_bytes(template.read_bytes())
-        return Database(f"sqlite:///{folder / 'rollcall.db'}")
 
-    return make
+def _made(kind: str, template: Path, folder: Path, stack: ExitStack) -> Database:
+    if kind == "postgres":
+        return Database(stack.enter_context(services.migrated_postgres()))
+    (folder / "rollcall.db").write_bytes(template.read_bytes())
+    return Database(f"sqlite:///{folder / 'rollcall.db'}")
 
 
 @pytest.fixture(scope="module")
 def server(fresh: Callable[[Path], Database], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A control plane on SQLite, shared by a file's tests."""
+    """A control plane, shared by a file's tests."""
     folder = tmp_path_factory.mktemp("plane")
     with running(fresh(folder), folder) as server:
         yield server
@@ -355,20 +362,12 @@ def decider_type() -> type[Decider]:
     return Decider
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def either(request: pytest.FixtureRequest, fresh: Callable[[Path], Database], tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(params=services.DATABASES)
+def either(request: pytest.FixtureRequest, template: Path, tmp_path: Path) -> Iterator[Server]:
     """A control plane of this test's own, once on SQLite and once on Postgres."""
-    if request.param == "sqlite":
-        database = fresh(tmp_path)
-    else:
-        url = request.getfixturevalue("postgres_url")
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("DROP SCHEMA public CASCADE")
-            connection.execute("CREATE SCHEMA public")
-        database = Database(url)
-        schema.migrate(database, NOW)
-    with running(database, tmp_path) as server:
-        yield server
+    with ExitStack() as stack:
+        database = _made(request.param, template, tmp_path, stack)
+        yield stack.enter_context(running(database, tmp_path))
 
 
 @pytest.fixture(name="event", scope="session")

@@ -13,7 +13,6 @@ from control_plane.__main__ import listen, make_server
 from control_plane.app import DASHBOARD, create_app
 from control_plane.config import Config
 from control_plane.protection import ALWAYS, HEADERS
-from control_plane.store.db import Database
 from faces.events import EventKind, Status
 
 
@@ -76,12 +75,12 @@ def test_nothing_but_the_dashboards_files_is_served(server: Any, path: str) -> N
 
 
 def test_both_ports_serve_one_app(fresh: Any, tmp_path: Path) -> None:
-    fresh(tmp_path).close()
+    database = fresh(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         free = probe.getsockname()[1]
     config = Config.read({"DATA_DIR": str(tmp_path), "PORT": "0", "STREAM_PORT": str(free)}, tmp_path / "none")
     bound = listen(config)
-    server = make_server(create_app(config, Database(config.database_url)))
+    server = make_server(create_app(config, database))
     ports = [s.getsockname()[1] for s in bound]
     thread = threading.Thread(target=server.run, kwargs={"sockets": bound})
     thread.start()

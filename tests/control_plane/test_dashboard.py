@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from control_plane.store import alarms
 from control_plane.store.alarms import AlarmKind
-from control_plane.store.db import Database, utcnow
+from control_plane.store.db import utcnow
 from faces import wire
 from faces.events import EventKind, Status
 from faces.wire import FrameHeader, Seen
@@ -180,13 +180,14 @@ def test_a_person_is_added_by_a_photo_and_a_refusal_is_told_in_words(
 def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothing_twice(
     running: Any, fresh: Any, tmp_path: Path, page: Page, event: Any
 ) -> None:
-    with running(fresh(tmp_path), tmp_path) as server:
+    database = fresh(tmp_path)
+    with running(database, tmp_path) as server:
         port = str(server.port)
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3)))
         opened(page, server)
         expect(page.locator(".event")).to_have_count(3)
     expect(page.locator("#connection")).to_have_text("Reconnecting")
-    with running(Database(f"sqlite:///{tmp_path / 'rollcall.db'}"), tmp_path, PORT=port) as server:
+    with running(database, tmp_path, PORT=port) as server:
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3, 6)))
         expect(page.locator("#connection")).to_have_text("Connected")
         expect(page.locator(".event")).to_have_count(6)

@@ -2,20 +2,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from uuid import uuid4
 
 import dramatiq
 import pytest
-import redis
-from dramatiq.brokers.rabbitmq import RabbitmqBroker
-from dramatiq.brokers.redis import RedisBroker
 
 from control_plane.dispatch import DELIVER, ENROLL, READ_ARCHIVE, Dispatch, Job
-
-REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
-RABBITMQ = os.environ.get("TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672")
+from jobs.broker import make_broker
+from tests import services
 
 
 @pytest.fixture
@@ -24,34 +19,15 @@ def job() -> Job:
     return Job(f"test-{uuid4().hex[:8]}", "enroll")
 
 
-@pytest.fixture(params=["redis", "rabbitmq"])
+@pytest.fixture(params=[services.BROKER] if services.BROKER else ["redis", "rabbitmq"])
 def broker(request: pytest.FixtureRequest, job: Job) -> Iterator[tuple[str, dramatiq.Broker]]:
     """A worker's broker, and its URL."""
-    made: dramatiq.Broker
-    if request.param == "redis":
-        url = REDIS
-        if not _redis_answers():
-            pytest.skip("Redis is not in reach")
-        made = RedisBroker(url=url, middleware=[])  # type: ignore[no-untyped-call]
-    else:
-        url = RABBITMQ
-        made = RabbitmqBroker(url=url, middleware=[])
-        try:
-            made.connection  # noqa: B018
-        except Exception:  # noqa: BLE001
-            pytest.skip("RabbitMQ is not in reach")
+    url = services.redis_url() if request.param == "redis" else services.rabbitmq_url()
+    made = make_broker(url)
     made.declare_queue(job.queue)
     yield url, made
     made.flush(job.queue)
     made.close()
-
-
-def _redis_answers() -> bool:
-    try:
-        with redis.Redis.from_url(REDIS) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False
 
 
 def test_a_worker_gets_one_message_a_row_by_the_actors_name(broker: tuple[str, dramatiq.Broker], job: Job) -> None:

@@ -87,24 +87,24 @@ def test_a_commit_is_noticed_within_a_tenth_of_a_second(sqlite: Database, event:
     run(sqlite, history)
 
 
-def test_whoever_listens_is_told_what_was_before(sqlite: Database, event: Events) -> None:
+def test_whoever_listens_is_told_what_was_before(store: Database, event: Events) -> None:
     told: list[News] = []
 
     async def history(feed: Feed) -> None:
         await asyncio.sleep(0.1)
         with feed.listening(told.append):
-            log(sqlite, event())
+            log(store, event())
             await found(feed, lambda: feed.news.head == 1)
         assert told[0].head == 0
         before = len(told)
-        log(sqlite, event())
+        log(store, event())
         await found(feed, lambda: feed.news.head == 2)
         assert len(told) == before
 
-    run(sqlite, history)
+    run(store, history)
 
 
-def test_waiting_ends_without_an_answer_when_the_time_is_up(sqlite: Database) -> None:
+def test_waiting_ends_without_an_answer_when_the_time_is_up(store: Database) -> None:
     async def history(feed: Feed) -> None:
         async def never() -> None:
             return None
@@ -113,24 +113,24 @@ def test_waiting_ends_without_an_answer_when_the_time_is_up(sqlite: Database) ->
         assert await feed.until(never, 0.2) is None
         assert 0.1 < time.monotonic() - began < 5
 
-    run(sqlite, history)
+    run(store, history)
 
 
-def test_too_many_new_events_are_left_to_their_readers(sqlite: Database, event: Events) -> None:
+def test_too_many_new_events_are_left_to_their_readers(store: Database, event: Events) -> None:
     async def history(feed: Feed) -> None:
-        log(sqlite, *(event() for _ in range(FRESH_AT_MOST + 1)))
+        log(store, *(event() for _ in range(FRESH_AT_MOST + 1)))
         await found(feed, lambda: feed.news.head == FRESH_AT_MOST + 1)
         assert feed.news.fresh.messages == ()
         assert feed.news.fresh.after == feed.news.head
 
-    run(sqlite, history)
+    run(store, history)
 
 
-def test_it_ends_when_it_is_stopped(sqlite: Database) -> None:
+def test_it_ends_when_it_is_stopped(store: Database) -> None:
     feeds: list[Feed] = []
 
     async def history(feed: Feed) -> None:
         feeds.append(feed)
 
-    run(sqlite, history)
+    run(store, history)
     assert not feeds[0].alive

@@ -59,9 +59,9 @@ def test_many_writes_share_a_commit_and_one_that_raises_takes_back_its_own(datab
     assert writer.commits <= 3
 
 
-def test_a_commit_that_fails_is_told_to_all_and_the_next_one_works(sqlite: Database) -> None:
+def test_a_commit_that_fails_is_told_to_all_and_the_next_one_works(store: Database) -> None:
     failing = [True]
-    writer = Writer(sqlite)
+    writer = Writer(store)
 
     async def write(work: Callable[[Connection], Any]) -> Any:
         if failing[0]:
@@ -76,12 +76,12 @@ def test_a_commit_that_fails_is_told_to_all_and_the_next_one_works(sqlite: Datab
         assert await gatherer.write(count(4)) == 4
 
     asyncio.run(run())
-    assert names(sqlite) == {"n4"}
+    assert names(store) == {"n4"}
 
 
-def test_who_no_longer_waits_holds_up_nobody(sqlite: Database) -> None:
+def test_who_no_longer_waits_holds_up_nobody(store: Database) -> None:
     async def run() -> None:
-        gatherer = Gatherer(Writer(sqlite).write)
+        gatherer = Gatherer(Writer(store).write)
         gone = asyncio.ensure_future(gatherer.write(count(1)))
         stays = asyncio.ensure_future(gatherer.write(count(2)))
         await asyncio.sleep(0)
@@ -91,10 +91,10 @@ def test_who_no_longer_waits_holds_up_nobody(sqlite: Database) -> None:
             await gone
 
     asyncio.run(run())
-    assert names(sqlite) == {"n1", "n2"}
+    assert names(store) == {"n1", "n2"}
 
 
-def test_what_weighs_more_than_a_commit_may_goes_alone_and_in_order(sqlite: Database) -> None:
+def test_what_weighs_more_than_a_commit_may_goes_alone_and_in_order(store: Database) -> None:
     commits: list[list[int]] = []
 
     def together(_: Connection, items: list[int]) -> list[int]:
@@ -102,7 +102,7 @@ def test_what_weighs_more_than_a_commit_may_goes_alone_and_in_order(sqlite: Data
         return [2 * item for item in items]
 
     async def run() -> list[int]:
-        gathered: Gathered[int, int] = Gathered(Writer(sqlite).write, together, at_once=10, weight=lambda n: n)
+        gathered: Gathered[int, int] = Gathered(Writer(store).write, together, at_once=10, weight=lambda n: n)
         return await asyncio.gather(*(gathered.add(n) for n in (4, 5, 2, 30, 1)))
 
     assert asyncio.run(run()) == [8, 10, 4, 60, 2]

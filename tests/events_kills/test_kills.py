@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -113,7 +113,7 @@ class Found(NamedTuple):
 class World:
     """A site, a centre and a receiver, all of whose processes are mortal."""
 
-    def __init__(self, database: Database, folder: Path, receiver: Receiver, fault: str) -> None:
+    def __init__(self, database: Database, folder: Path, receiver: Receiver, more: Mapping[str, str]) -> None:
         self.database, self.folder = database, folder
         self._truth = folder / "truth"
         port = free_port()
@@ -123,21 +123,26 @@ class World:
             "PORT": str(port),
             "STREAM_PORT": "0",
             "WEBHOOK_ALLOW": receiver.host,
-            "FAULT": fault,
+            **more,
         }
-        here, url = "tests.events_kills.mortal_", f"http://127.0.0.1:{port}"
+        here, self.url = "tests.events_kills.mortal_", f"http://127.0.0.1:{port}"
+        url = self.url
         self.mortals = {"plane": Mortal(folder, [f"{here}plane"], settings, self._logged)}
         _ready(self.mortals["plane"], f"{url}/readyz")
         for path in ("one", "two"):
             asked = {"url": f"http://{receiver.host}/{path}", "statuses": ["PASS"]}
             requests.post(f"{url}/v1/webhooks", json=asked, timeout=9).raise_for_status()
-        self.mortals["worker"] = Mortal(folder, [f"{here}worker"], settings, self._delivered)
+        self.mortals["worker"] = Mortal(folder, [f"{here}worker"], settings, self.delivered)
         self.mortals["edge"] = Mortal(folder, [f"{here}edge", str(folder), url], settings, self._spooled)
 
     def storm(self, kills: int, dice: random.Random) -> Found:
         """Kill so often, whom chance has; then let what is spooled arrive, and look."""
         for _ in range(kills):
             self.mortals[dice.choice(OFTEN)].kill(dice)
+        return self.settled()
+
+    def settled(self) -> Found:
+        """What there is when all that is spooled has arrived."""
         self._settle()
         return self._look()
 
@@ -178,7 +183,7 @@ class World:
     def _logged(self) -> int:
         return self._ask(sa.select(sa.func.count()).select_from(events))
 
-    def _delivered(self) -> int:
+    def delivered(self) -> int:
         return self._ask(sa.select(sa.func.count()).where(deliveries.c.state == "delivered"))
 
     def _ask(self, query: Any) -> int:
@@ -199,10 +204,11 @@ def _ready(plane: Mortal, url: str) -> None:
 
 
 @contextmanager
-def world(database: Database, folder: Path, fault: str = "") -> Iterator[World]:
+def world(database: Database, folder: Path, **settings: str) -> Iterator[World]:
+    """`settings` are the processes' own, beside those of the place."""
     with Receiver() as receiver:
         threading.Thread(target=receiver.serve_forever, args=(0.01,), daemon=True).start()
-        made = World(database, folder, receiver, fault)
+        made = World(database, folder, receiver, settings)
         try:
             yield made
         finally:
@@ -222,8 +228,8 @@ def drop_keys(database: Database) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_twelve_kills_lose_nothing_and_double_nothing(sqlite: Database, tmp_path: Path) -> None:
-    with world(sqlite, tmp_path) as mortals:
+def test_twelve_kills_lose_nothing_and_double_nothing(store: Database, tmp_path: Path) -> None:
+    with world(store, tmp_path) as mortals:
         found = mortals.storm(12, random.Random(os.urandom(8)))
     assert found.right, found
 
@@ -254,7 +260,7 @@ def test_a_planted_fault_is_found(
     dice = random.Random()
     if fault == "no_key":
         drop_keys(sqlite)
-    with world(sqlite, tmp_path, fault) as mortals:
+    with world(sqlite, tmp_path, FAULT=fault) as mortals:
         for number in range(kills):
             mortals.mortals[whom[number % len(whom)]].kill(dice)
         found = mortals.storm(0, dice)

@@ -64,3 +64,18 @@ def test_a_dotenv_file_is_read_as_people_write_it(tmp_path: Path) -> None:
 
 def test_no_dotenv_file_is_no_settings(tmp_path: Path) -> None:
     assert read_dotenv(tmp_path / ".env") == {}
+
+
+def test_a_secret_may_stand_in_a_file_and_what_is_said_outright_wins(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from the file\n")
+    table = (Setting("WORD", "", "a word", text),)
+    assert read(table, {"WORD_FILE": str(secret)}, {"WORD": "from .env"}) == {"word": "from the file"}
+    assert read(table, {"WORD_FILE": str(secret), "WORD": "outright"}, {}) == {"word": "outright"}
+    with pytest.raises(SettingError, match="WORD_FILE"):
+        read(table, {"WORD_FILE": str(tmp_path / "none")}, {})
+
+
+def test_where_a_setting_has_that_name_itself_it_means_what_it_says(tmp_path: Path) -> None:
+    table = (Setting("KEY", "", "a key", text), Setting("KEY_FILE", "", "where it is", text))
+    assert read(table, {"KEY_FILE": str(tmp_path)}, {}) == {"key": None, "key_file": str(tmp_path)}

@@ -14,6 +14,7 @@ import requests
 
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
+from tests import services
 from tests.hostile.zips import Raw, build
 
 ANSWERED_WITHIN_S = 5.0
@@ -101,7 +102,7 @@ def _status(pid: int, field: str) -> int:
 @pytest.fixture(scope="session")
 def running_product(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("hostile")
-    with Supervisor(logs=folder / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
         place = Place(data=folder / "data", port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         product = Product(place, supervisor, (data / "portraits" / "biden.jpg").read_bytes())

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 import requests
 
@@ -21,6 +20,7 @@ from control_plane.store.sites import DEFAULT_SITE
 from faces import wire
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
+from tests import services
 
 ROOT = Path(__file__).parents[2]
 EDGE = {wire.EDGE_HEADER: "edge-1", wire.WIRE_HEADER: str(wire.WIRE)}
@@ -62,18 +62,13 @@ headers = {{ Authorization = "Bearer {edge}", {named} }}
 """
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(params=services.DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'data' / 'rollcall.db'}"
-    url: str = request.getfixturevalue("postgres_url")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    database = Database(url)
-    schema.migrate(database, utcnow())
-    database.close()
-    return url
+        yield f"sqlite:///{tmp_path / 'data' / 'rollcall.db'}"
+        return
+    with services.migrated_postgres() as url:
+        yield url
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ def connected_to(account: str) -> list[str]:
 
 
 @pytest.mark.timeout(180)
-def test_hostile_40_no_connection_to_a_forbidden_address(sqlite: Database, tmp_path: Path, liar: Liar) -> None:
+def test_hostile_40_no_connection_to_a_forbidden_address(store: Database, tmp_path: Path, liar: Liar) -> None:
     trap = Listener()
     moved = f"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{trap.port}/\r\nContent-Length: 0\r\n\r\n".encode()
     redirecting = Listener(moved)
@@ -139,7 +139,7 @@ def test_hostile_40_no_connection_to_a_forbidden_address(sqlite: Database, tmp_p
     endless = Listener(b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n")
     allowed = [redirecting, huge, endless]
     now = utcnow()
-    with sqlite.write() as connection:
+    with store.write() as connection:
         hooks = {
             url: webhooks.create(connection, url, [Status.PASS], now).id
             for url in [f"http://{host}:{trap.port}/" for host in FORBIDDEN]
@@ -153,7 +153,7 @@ def test_hostile_40_no_connection_to_a_forbidden_address(sqlite: Database, tmp_p
     traced = f"strace -f -yy -e trace=connect -o {account}"
     script = f'mount --bind {resolver} /etc/resolv.conf && exec {traced} "$0" -m jobs.worker'
     environment = {
-        "DATABASE_URL": str(sqlite.url),
+        "DATABASE_URL": str(store.url),
         "DATA_DIR": str(tmp_path),
         "WEBHOOK_ALLOW": ",".join(f"127.0.0.1:{receiver.port}" for receiver in allowed),
     }
@@ -165,14 +165,14 @@ def test_hostile_40_no_connection_to_a_forbidden_address(sqlite: Database, tmp_p
     try:
         deadline = time.monotonic() + WITHIN_S
         turncoat = hooks[f"http://turncoat.test:{trap.port}/"]
-        while not (all(attempts_of(sqlite, h) for h in hooks.values()) and len(attempts_of(sqlite, turncoat)) > 1):
+        while not (all(attempts_of(store, h) for h in hooks.values()) and len(attempts_of(store, turncoat)) > 1):
             assert worker.poll() is None, "the worker has ended"
-            assert time.monotonic() < deadline, {u: attempts_of(sqlite, h) for u, h in hooks.items()}
+            assert time.monotonic() < deadline, {u: attempts_of(store, h) for u, h in hooks.items()}
             time.sleep(0.2)
     finally:
         os.killpg(worker.pid, signal.SIGKILL)
         worker.wait()
-    found = {url: attempts_of(sqlite, h) for url, h in hooks.items()}
+    found = {url: attempts_of(store, h) for url, h in hooks.items()}
     assert trap.knocks == 0
     assert liar.asked.count("turncoat") >= 2
     tried = connected_to(account.read_text())

@@ -138,8 +138,8 @@ __all__ = ["Office", "State", "zipped"]
 
 
 @pytest.fixture
-def office(sqlite: Database, tmp_path: Path, engine: Engine) -> Office:
-    return Office(sqlite, tmp_path / "blobs", engine)
+def office(store: Database, tmp_path: Path, engine: Engine) -> Office:
+    return Office(store, tmp_path / "blobs", engine)
 
 
 @pytest.fixture(name="zipped")

@@ -62,8 +62,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk(sqlite: Database, tmp_path: Path, engine: Engine, data: Path) -> Desk:
-    return Desk(sqlite, BlobStore(tmp_path / "blobs", sqlite.vault), engine, data / "portraits")
+def desk(store: Database, tmp_path: Path, engine: Engine, data: Path) -> Desk:
+    return Desk(store, BlobStore(tmp_path / "blobs", store.vault), engine, data / "portraits")
 
 
 def test_a_photo_of_a_new_name_makes_a_person_with_an_encoding(desk: Desk) -> None:

@@ -12,22 +12,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
-import redis
 
-from control_plane.store import identities, import_items, imports
+from control_plane.store import identities, import_items, imports, schema
 from control_plane.store.db import Database
 from faces.engine import Engine
-from tests.conftest import absent
+from tests import services
+from tests.conftest import vault_in
 
 ROOT = Path(__file__).resolve().parents[2]
-REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/11")
-AMQP = os.environ.get("TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672")
 STUCK_S = 20.0
 """An import that has not moved for so long, with nobody killed meanwhile, will never end."""
 
@@ -154,57 +152,26 @@ def office_position(office: Any) -> int:
         return int(sum(connection.execute(table.select().with_only_columns(table.c.attempts)).scalars()))
 
 
-@pytest.fixture(scope="session")
-def rabbit_vhost() -> Iterator[str]:
-    """A virtual host of this run's own: queues of other runs are not in it."""
-    name = f"rollcall_test_{uuid4().hex[:8]}"
-    try:
-        subprocess.run(["rabbitmqctl", "add_vhost", name], check=True, capture_output=True)
-        permit = ["rabbitmqctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]
-        subprocess.run(permit, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        absent("RabbitMQ")
-    yield f"{AMQP}/{name}"
-    subprocess.run(["rabbitmqctl", "delete_vhost", name], check=True, capture_output=True)
-
-
-@pytest.fixture(scope="session")
-def redis_url() -> str:
-    try:
-        redis.Redis.from_url(REDIS).flushdb()
-    except redis.ConnectionError:
-        absent("Redis")
-    return REDIS
-
-
 @pytest.fixture
-def settings(request: pytest.FixtureRequest, broker: str, database_of: Any) -> dict[str, str]:
+def settings(broker: str) -> dict[str, str]:
     """What the workers are told for a broker."""
-    url = {"embedded": "", "redis": "redis_url", "rabbitmq": "rabbit_vhost"}[broker]
-    return {"BROKER_URL": request.getfixturevalue(url)} if url else {}
+    url = {"embedded": str, "redis": services.redis_url, "rabbitmq": services.rabbitmq_url}[broker]()
+    return {"BROKER_URL": url}
 
 
 @pytest.fixture
-def database_of(request: pytest.FixtureRequest, broker: str, tmp_path: Path) -> Any:
+def database_of(broker: str, tmp_path: Path) -> Iterator[Any]:
     """Makes an empty database: SQLite for the embedded broker, Postgres for the others."""
-    import psycopg
+    with ExitStack() as stack:
 
-    from control_plane.store import schema
-    from tests.conftest import NOW, vault_in
+        def make(number: int, folder: Path) -> Database:
+            if broker != "embedded":
+                return Database(stack.enter_context(services.migrated_postgres()), vault=vault_in(folder))
+            database = Database(f"sqlite:///{tmp_path / f'{number}.db'}", vault=vault_in(folder))
+            schema.migrate(database, services.NOW)
+            return database
 
-    def make(number: int, folder: Path) -> Database:
-        if broker == "embedded":
-            url = f"sqlite:///{tmp_path / f'{number}.db'}"
-        else:
-            url = request.getfixturevalue("postgres_url")
-            with psycopg.connect(url, autocommit=True) as connection:
-                connection.execute("DROP SCHEMA public CASCADE")
-                connection.execute("CREATE SCHEMA public")
-        database = Database(url, vault=vault_in(folder))
-        schema.migrate(database, NOW)
-        return database
-
-    return make
+        yield make
 
 
 class Run:
@@ -248,7 +215,7 @@ def run(database_of: Any, engine: Engine, tmp_path: Path, settings: dict[str, st
     return Run(database_of, lambda database, folder: office_type(database, folder, engine), tmp_path, settings)
 
 
-@pytest.mark.parametrize("broker", ["embedded"])
+@pytest.mark.parametrize("broker", [services.BROKER or "embedded"])
 def test_killed_workers_lose_and_double_nothing(run: Run, data: Path) -> None:
     archive = photos(data, 48)
     run.kill(archive, run.undisturbed(archive), kills=4, workers=1, seed=1)

@@ -27,10 +27,10 @@ def submit(database: Database) -> str:
         )
 
 
-def test_a_due_row_is_nudged_once_and_again_when_its_message_was_lost(sqlite: Database) -> None:
+def test_a_due_row_is_nudged_once_and_again_when_its_message_was_lost(store: Database) -> None:
     clock, sent = Clock(), []
-    sweeper = Sweeper(sqlite, {enrollments.due: sent.append}, clock)
-    row = submit(sqlite)
+    sweeper = Sweeper(store, {enrollments.due: sent.append}, clock)
+    row = submit(store)
     assert [sweeper.sweep(), sweeper.sweep()] == [1, 0]
     clock.now += NUDGE_AGAIN - timedelta(seconds=1)
     assert sweeper.sweep() == 0
@@ -39,29 +39,29 @@ def test_a_due_row_is_nudged_once_and_again_when_its_message_was_lost(sqlite: Da
     assert sent == [row, row]
 
 
-def test_a_row_that_somebody_holds_is_left_alone_until_the_lease_runs_out(sqlite: Database) -> None:
+def test_a_row_that_somebody_holds_is_left_alone_until_the_lease_runs_out(store: Database) -> None:
     clock, sent = Clock(), []
-    sweeper = Sweeper(sqlite, {enrollments.due: sent.append}, clock)
-    row = submit(sqlite)
-    with sqlite.write() as connection:
+    sweeper = Sweeper(store, {enrollments.due: sent.append}, clock)
+    row = submit(store)
+    with store.write() as connection:
         enrollments.claim(connection, row, "one", NOW)
     assert sweeper.sweep() == 0
     clock.now += enrollments.LEASE
     assert sweeper.sweep() == 1
 
 
-def test_what_nobody_waits_for_is_asked_every_so_often(sqlite: Database) -> None:
+def test_what_nobody_waits_for_is_asked_every_so_often(store: Database) -> None:
     clock, sent = Clock(), []
-    sweeper = Sweeper(sqlite, {enrollments.due: sent.append}, clock, calm={enrollments.due})
+    sweeper = Sweeper(store, {enrollments.due: sent.append}, clock, calm={enrollments.due})
     assert sweeper.sweep() == 0
-    submit(sqlite)
+    submit(store)
     assert sweeper.sweep() == 0
     clock.now += CALM_EVERY
     assert sweeper.sweep() == 1
 
 
 def test_while_the_broker_or_the_database_is_away_the_sweeper_waits_and_then_sends(
-    sqlite: Database, monkeypatch: pytest.MonkeyPatch
+    store: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweep, "RETRY_S", 0.01)
     stop, sent = threading.Event(), threading.Event()
@@ -72,8 +72,8 @@ def test_while_the_broker_or_the_database_is_away_the_sweeper_waits_and_then_sen
             raise refusal
         sent.set()
 
-    submit(sqlite)
-    sweeper = Sweeper(sqlite, {enrollments.due: send}, Clock(), failures=(ConnectionError,))
+    submit(store)
+    sweeper = Sweeper(store, {enrollments.due: send}, Clock(), failures=(ConnectionError,))
     thread = threading.Thread(target=sweeper.run, args=(stop,))
     thread.start()
     assert sent.wait(10)
@@ -81,13 +81,13 @@ def test_while_the_broker_or_the_database_is_away_the_sweeper_waits_and_then_sen
     thread.join(10)
 
 
-def test_a_commit_is_noticed_while_it_runs(sqlite: Database) -> None:
+def test_a_commit_is_noticed_while_it_runs(store: Database) -> None:
     stop, sent = threading.Event(), threading.Event()
-    sweeper = Sweeper(sqlite, {enrollments.due: lambda _row: sent.set()}, Clock())
+    sweeper = Sweeper(store, {enrollments.due: lambda _row: sent.set()}, Clock())
     thread = threading.Thread(target=sweeper.run, args=(stop,))
     thread.start()
     try:
-        submit(sqlite)
+        submit(store)
         assert sent.wait(5)
     finally:
         stop.set()

@@ -12,10 +12,10 @@ from faces.errors import Invalid
 from jobs.together import Together
 
 
-def test_writes_that_come_during_a_commit_are_committed_together(sqlite: Database) -> None:
-    together, held, entered = Together(sqlite), threading.Event(), threading.Event()
+def test_writes_that_come_during_a_commit_are_committed_together(store: Database) -> None:
+    together, held, entered = Together(store), threading.Event(), threading.Event()
     commits = []
-    sa.event.listen(sqlite.engine, "commit", lambda _: commits.append(1))
+    sa.event.listen(store.engine, "commit", lambda _: commits.append(1))
 
     def slow(_connection: Connection) -> str:
         entered.set()
@@ -37,8 +37,8 @@ def test_writes_that_come_during_a_commit_are_committed_together(sqlite: Databas
     assert len(commits) == 2
 
 
-def test_one_that_fails_harms_no_other(sqlite: Database) -> None:
-    together, held, entered = Together(sqlite), threading.Event(), threading.Event()
+def test_one_that_fails_harms_no_other(store: Database) -> None:
+    together, held, entered = Together(store), threading.Event(), threading.Event()
 
     def slow(_connection: Connection) -> None:
         entered.set()

@@ -121,10 +121,8 @@ class Post:
             return deliveries.listing(connection, webhook_id)
 
 
-def test_a_receiver_gets_the_originals_fields_and_the_rest_once_and_signed(
-    sqlite: Database, receiver: Receiver
-) -> None:
-    post = Post(sqlite)
+def test_a_receiver_gets_the_originals_fields_and_the_rest_once_and_signed(store: Database, receiver: Receiver) -> None:
+    post = Post(store)
     hook = post.hook(receiver.url)
     event_id = post.event()
     post.run()
@@ -139,10 +137,10 @@ def test_a_receiver_gets_the_originals_fields_and_the_rest_once_and_signed(
     assert Webhook(hook.secret).verify(raw, headers) == body
 
 
-def test_during_a_rotation_both_secrets_verify(sqlite: Database, receiver: Receiver) -> None:
-    post = Post(sqlite)
+def test_during_a_rotation_both_secrets_verify(store: Database, receiver: Receiver) -> None:
+    post = Post(store)
     hook = post.hook(receiver.url)
-    with sqlite.write() as connection:
+    with store.write() as connection:
         second = webhooks.rotate(connection, hook.id, timedelta(hours=1), post.now)
     post.event()
     post.run()
@@ -151,10 +149,10 @@ def test_during_a_rotation_both_secrets_verify(sqlite: Database, receiver: Recei
         assert Webhook(secret).verify(raw, headers)
 
 
-def test_an_alarm_is_told_to_who_asks_for_alarms(sqlite: Database, receiver: Receiver) -> None:
-    post = Post(sqlite)
+def test_an_alarm_is_told_to_who_asks_for_alarms(store: Database, receiver: Receiver) -> None:
+    post = Post(store)
     hook = post.hook(receiver.url, alarms=True)
-    with sqlite.write() as connection:
+    with store.write() as connection:
         alarms.sound(connection, AlarmKind.EDGE_AHEAD, "x", "an edge is ahead", post.now)
     post.run()
     ((headers, raw),) = receiver.got
@@ -164,8 +162,8 @@ def test_an_alarm_is_told_to_who_asks_for_alarms(sqlite: Database, receiver: Rec
     assert headers["webhook-id"] == body["id"]
 
 
-def test_all_that_is_due_to_a_receiver_goes_in_order_over_one_connection(sqlite: Database, receiver: Receiver) -> None:
-    post = Post(sqlite)
+def test_all_that_is_due_to_a_receiver_goes_in_order_over_one_connection(store: Database, receiver: Receiver) -> None:
+    post = Post(store)
     hook = post.hook(receiver.url)
     told = []
     for _ in range(100):
@@ -179,10 +177,10 @@ def test_all_that_is_due_to_a_receiver_goes_in_order_over_one_connection(sqlite:
 
 @pytest.mark.parametrize("status", [301, 404, 500])
 def test_anything_but_2xx_is_tried_again_and_a_redirect_is_not_followed(
-    sqlite: Database, receiver: Receiver, status: int
+    store: Database, receiver: Receiver, status: int
 ) -> None:
     receiver.status = status
-    post = Post(sqlite)
+    post = Post(store)
     hook = post.hook(receiver.url)
     post.event()
     post.run()
@@ -200,8 +198,8 @@ def test_anything_but_2xx_is_tried_again_and_a_redirect_is_not_followed(
     assert (found.state, found.attempts) == (DeliveryState.DELIVERED, 2)
 
 
-def test_a_receiver_that_is_not_there_is_tried_again(sqlite: Database) -> None:
-    post = Post(sqlite)
+def test_a_receiver_that_is_not_there_is_tried_again(store: Database) -> None:
+    post = Post(store)
     hook = post.hook("http://127.0.0.1:1/")
     post.event()
     post.run()
@@ -209,11 +207,11 @@ def test_a_receiver_that_is_not_there_is_tried_again(sqlite: Database) -> None:
     assert (found.state, found.last_status, found.last_error) == (DeliveryState.PENDING, None, "ConnectionError")
 
 
-def test_what_is_gone_from_the_log_is_not_told(sqlite: Database, receiver: Receiver) -> None:
-    post = Post(sqlite)
+def test_what_is_gone_from_the_log_is_not_told(store: Database, receiver: Receiver) -> None:
+    post = Post(store)
     hook = post.hook(receiver.url)
     event_id = post.event()
-    with sqlite.write() as connection:
+    with store.write() as connection:
         connection.execute(event_rows.delete().where(event_rows.c.id == event_id))
     post.run()
     (found,) = post.listed(hook.id)
@@ -221,9 +219,9 @@ def test_what_is_gone_from_the_log_is_not_told(sqlite: Database, receiver: Recei
     assert receiver.got == []
 
 
-def test_a_retry_after_is_obeyed_and_nothing_more_is_posted_before(sqlite: Database, receiver: Receiver) -> None:
+def test_a_retry_after_is_obeyed_and_nothing_more_is_posted_before(store: Database, receiver: Receiver) -> None:
     receiver.status, receiver.retry_after = 503, "1200"
-    post = Post(sqlite)
+    post = Post(store)
     hook = post.hook(receiver.url)
     for _ in range(3):
         post.event()
@@ -237,25 +235,25 @@ def test_a_retry_after_is_obeyed_and_nothing_more_is_posted_before(sqlite: Datab
 
 
 def test_a_receiver_that_hangs_is_left_after_the_total_time_and_then_asked_once_a_run(
-    sqlite: Database, hanging: Hanging
+    store: Database, hanging: Hanging
 ) -> None:
-    post = Post(sqlite, total_s=2.1)
+    post = Post(store, total_s=2.1)
     hook = post.hook(hanging.url)
     for _ in range(3):
         post.event()
     post.run()
     tried = [d for d in post.listed(hook.id) if d.attempts]
     assert [d.last_error for d in tried] == ["no answer within 2.1 s"]
-    with sqlite.read() as connection:
+    with store.read() as connection:
         assert deliveries.due(connection, post.now) == []
         assert len(deliveries.due_slow(connection, post.now)) == 1
 
 
-def test_old_deliveries_are_removed(sqlite: Database, receiver: Receiver) -> None:
-    post = Post(sqlite)
+def test_old_deliveries_are_removed(store: Database, receiver: Receiver) -> None:
+    post = Post(store)
     hook = post.hook(receiver.url)
     post.event()
     post.run()
     post.now += deliveries.KEPT + timedelta(seconds=1)
-    Forgetting(sqlite, lambda: post.now).run("any")
+    Forgetting(store, lambda: post.now).run("any")
     assert post.listed(hook.id) == []

@@ -19,12 +19,13 @@ from rollcall import importing
 from rollcall.cli import cli
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
+from tests import services
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("importing")
-    with Supervisor(logs=folder / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
         place = Place(data=folder, port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         yield place

@@ -16,6 +16,7 @@ from edge import credential
 from rollcall.access import database_of
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
+from tests import services
 
 
 def run(*words: object, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -31,7 +32,7 @@ def run(*words: object, given: str = "", **environment: str) -> subprocess.Compl
 
 def test_an_edge_joins_once_by_a_token_on_its_input_and_is_revoked(tmp_path: Path) -> None:
     place = Place(data=tmp_path / "plane", port=free_port(), stream_port=0)
-    with Supervisor(logs=tmp_path / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=tmp_path / "logs") as supervisor:
         start_centre(supervisor, place)
         token = run("token", "--site", "default", "--data", place.data).stdout.strip()
         joined = run("join", place.url, "--data", tmp_path / "edge", given=f"{token}\n")

@@ -51,24 +51,24 @@ def gallery_of(database: Database, model: str) -> Replica:
 
 
 def test_the_originals_people_move_in_and_are_recognised_on_other_photos(
-    sqlite: Database, pickled: Path, data: Path
+    store: Database, pickled: Path, data: Path
 ) -> None:
-    moved = move_in(sqlite, face_db.read(pickled.read_bytes()), clock, lambda: None)
+    moved = move_in(store, face_db.read(pickled.read_bytes()), clock, lambda: None)
     assert (moved.added, moved.known) == (list(PEOPLE), [])
     engine = engines.load(FACE_RECOGNITION_BGR)
-    gallery = gallery_of(sqlite, engine.model).gallery
+    gallery = gallery_of(store, engine.model).gallery
     found = enroll(engine, (data / "portraits" / "obama2.jpg").read_bytes())
     nearest = gallery.search(found.encoding[None])[0].nearest
     assert nearest is not None
     assert (nearest.name, nearest.distance < 0.45) == ("Obama", True)
 
 
-def test_moving_in_twice_adds_nobody_twice(sqlite: Database, pickled: Path) -> None:
+def test_moving_in_twice_adds_nobody_twice(store: Database, pickled: Path) -> None:
     people = face_db.read(pickled.read_bytes())
-    move_in(sqlite, people, clock, lambda: None)
-    moved = move_in(sqlite, people, clock, lambda: None)
+    move_in(store, people, clock, lambda: None)
+    moved = move_in(store, people, clock, lambda: None)
     assert (moved.added, moved.known) == ([], list(PEOPLE))
-    with sqlite.read() as connection:
+    with store.read() as connection:
         assert identities.names(connection, G) == list(PEOPLE)
 
 

@@ -16,6 +16,7 @@ from rollcall import film
 from rollcall.cli import cli
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre, start_edge
+from tests import services
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -39,7 +40,7 @@ def test_an_edge_that_watches_goes_over_to_the_new_engine_and_back(data: Path, e
     picture = images.load(photo)
     scene = film.Scene(picture, engine.detect(picture)[0].box, 3.0)
     film.write(tmp_path / "walk.avi", film.frames([scene, film.Scene(None, None, 0.5)]))
-    with Supervisor(logs=tmp_path / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=tmp_path / "logs") as supervisor:
         place = Place(data=tmp_path, port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         register(place, "Joe Biden", photo)

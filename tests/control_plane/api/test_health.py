@@ -11,8 +11,8 @@ def test_a_plane_that_works_says_so(either: Any) -> None:
         assert (response.status_code, response.json()) == (200, {"status": "ok", **more})
 
 
-def test_without_its_database_it_lives_but_is_not_ready(running: Any, fresh: Any, tmp_path: Any) -> None:
-    with running(fresh(tmp_path), tmp_path) as server:
+def test_without_its_database_it_lives_but_is_not_ready(running: Any, sqlite: Any, tmp_path: Any) -> None:
+    with running(sqlite, tmp_path) as server:
         with server.database.write() as connection:
             connection.execute(sa.text("ALTER TABLE events RENAME TO lost"))
             connection.execute(sa.text("DROP TABLE alembic_version"))

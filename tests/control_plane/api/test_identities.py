@@ -286,9 +286,9 @@ def test_erasing_removes_rows_and_photos_and_tells_the_galleries(server: Any) ->
 
 
 def test_after_an_erasure_no_byte_of_the_encoding_is_left_in_the_database_files(
-    running: Any, fresh: Any, tmp_path: Any
+    running: Any, sqlite: Any, tmp_path: Any
 ) -> None:
-    with running(fresh(tmp_path), tmp_path) as server:
+    with running(sqlite, tmp_path) as server:
         person = server.person("Ann Unforgettable")
         with server.database.read() as connection:
             rows = [r for r in galleries.snapshot(connection, "default")[1] if hasattr(r, "data")]

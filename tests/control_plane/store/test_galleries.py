@@ -163,10 +163,10 @@ def test_concurrent_changes_leave_no_gap_and_no_revision_twice(database: Databas
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from("efrau"), st.integers(0, 5), st.integers(1, 4)), max_size=25))
 def test_whatever_happens_a_copy_that_has_caught_up_equals_the_gallery(
-    sqlite: Database, steps: list[tuple[str, int, int]]
+    store: Database, steps: list[tuple[str, int, int]]
 ) -> None:
     replica = Replica(SFACE)
-    with sqlite.write() as connection:
+    with store.write() as connection:
         for step, (what, whom, limit) in enumerate(steps):
             name = f"p{whom}"
             found = identities.by_name(connection, name, G)

@@ -166,8 +166,8 @@ class Play:
 
 
 @pytest.mark.parametrize("seed", [*range(8), *(pytest.param(s, marks=pytest.mark.soak) for s in range(8, 200))])
-def test_any_history_of_merges_leaves_what_a_plain_model_says(sqlite: Database, seed: int) -> None:
-    with sqlite.write() as connection:
+def test_any_history_of_merges_leaves_what_a_plain_model_says(store: Database, seed: int) -> None:
+    with store.write() as connection:
         for name in GALLERIES[1:]:
             galleries.create(connection, SettingsRow(name, name), NOW)
         play = Play(connection, seed)
@@ -237,8 +237,10 @@ def test_corrections_that_say_no_more_than_that_they_were_taken_for_each_other_a
         assert found(connection) == before
 
 
-def test_a_photo_put_forward_before_the_merge_and_accepted_after_it_goes_with_its_person(sqlite: Database) -> None:
-    with sqlite.write() as connection:
+def test_a_photo_put_forward_before_the_merge_and_accepted_after_it_goes_with_its_person(
+    store: Database,
+) -> None:
+    with store.write() as connection:
         ann, anna = enroll(connection, "Ann"), enroll(connection, "Anna", seed=1)
         waiting = enrollments.submit(connection, NOW, gallery_id=G, blob="photos/01", sha256="0", identity_id=anna)
         merges.merge(connection, ann, anna, NOW)
@@ -254,8 +256,8 @@ def test_a_photo_put_forward_before_the_merge_and_accepted_after_it_goes_with_it
         found(connection)
 
 
-def test_who_was_taken_out_of_a_gallery_meanwhile_does_not_come_back_into_it(sqlite: Database) -> None:
-    with sqlite.write() as connection:
+def test_who_was_taken_out_of_a_gallery_meanwhile_does_not_come_back_into_it(store: Database) -> None:
+    with store.write() as connection:
         galleries.create(connection, SettingsRow("staff", "staff"), NOW)
         ann, anna = enroll(connection, "Ann"), enroll(connection, "Anna", seed=1)
         members.join(connection, "staff", anna, NOW)
@@ -266,8 +268,8 @@ def test_who_was_taken_out_of_a_gallery_meanwhile_does_not_come_back_into_it(sql
         found(connection)
 
 
-def test_what_cannot_be_merged_or_taken_apart_is_refused(sqlite: Database) -> None:
-    with sqlite.write() as connection:
+def test_what_cannot_be_merged_or_taken_apart_is_refused(store: Database) -> None:
+    with store.write() as connection:
         ann, anna, eve = (enroll(connection, name, seed=i) for i, name in enumerate(("Ann", "Anna", "Eve")))
         with pytest.raises(Conflict):
             merges.merge(connection, ann, ann, NOW)

@@ -1,0 +1,117 @@
+"""compose.yml and Dockerfile name what there is: settings, modules, files, and what each image holds.
+
+`tests/production/compose.sh` builds and runs them for real.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from control_plane.config import SETTINGS as CONTROL_PLANE
+from control_plane.config import Config
+from edge.config import SETTINGS as EDGE
+from jobs.config import SETTINGS as WORKER
+from rollcall.cli import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
+OURS = {"migrate": CONTROL_PLANE, "control_plane": CONTROL_PLANE, "worker": WORKER, "edge": EDGE}
+TARGETS = re.split(r"(?m)^FROM ", (ROOT / "Dockerfile").read_text())[1:]
+STAGES = {words[2]: text for text in TARGETS if (words := text.split())}
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_each_setting_exists_and_each_secret_is_a_file_that_is_mounted(service: str) -> None:
+    told, names = COMPOSE["services"][service], {s.name for s in OURS[service]}
+    secrets = {f"/run/secrets/{name}" for name in told.get("secrets", ())}
+    for name, value in told["environment"].items():
+        assert name in names or name.removesuffix("_FILE") in names, name
+        if str(value).startswith("/run/secrets/"):
+            assert value in secrets, name
+    assert not any("password" in str(value) for value in told["environment"].values())
+
+
+def test_the_control_planes_settings_are_read_as_they_stand_there(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("postgresql://rollcall:secret@postgres/rollcall\n")
+    told = {k: str(v) for k, v in COMPOSE["services"]["control_plane"]["environment"].items()}
+    told = {name: value for name, value in told.items() if not value.startswith("$")}
+    told |= {name: str(tmp_path / "url") for name in told if name.endswith("_URL_FILE")}
+    told.pop("SECRET_KEY_FILE", None)
+    config = Config.read(told, tmp_path / "none")
+    assert config.database_url.startswith("postgresql://rollcall:secret@postgres/")
+    assert config.broker_url
+    assert config.bus_url
+    assert not config.loopback
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_ours_run_as_nobody_in_particular_on_a_disk_they_cannot_write(service: str) -> None:
+    told = COMPOSE["services"][service]
+    assert told["read_only"] is True
+    assert told["cap_drop"] == ["ALL"]
+    assert told["security_opt"] == ["no-new-privileges:true"]
+    assert "USER rollcall" in STAGES[told["build"]["target"]]
+    assert service == "migrate" or told["mem_limit"]
+
+
+def test_what_others_wait_for_has_a_health_check_and_ends_in_time() -> None:
+    services = COMPOSE["services"]
+    for name, told in services.items():
+        for needed, how in told.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert services[needed]["healthcheck"]["test"], (name, needed)
+    for scalable in ("control_plane", "worker"):
+        assert "container_name" not in services[scalable]
+        assert services[scalable]["healthcheck"]
+
+
+@pytest.mark.parametrize("role", ["control_plane", "worker", "edge"])
+def test_each_image_holds_what_its_process_imports_and_no_other_roles_packages(role: str) -> None:
+    copied = [Path(path) for line in re.findall(r"^COPY (.*) \S+$", STAGES[role], re.M) for path in line.split()]
+    assert all((ROOT / path).exists() for path in copied)
+    inside = {file for path in copied for file in _files(ROOT / path)}
+    module = re.search(r'"-m", "([\w.]+)"', STAGES[role])
+    assert module is not None
+    start = ROOT / module[1].replace(".", "/")
+    todo = [start.with_suffix(".py") if start.with_suffix(".py").exists() else start / "__main__.py"]
+    seen: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            assert path in inside, f"{path.relative_to(ROOT)} is not copied"
+            seen.add(path)
+            todo += [found for name in _imports(path) if (found := _file_of(name))]
+    locked = (ROOT / "requirements" / f"{role}.txt").read_text()
+    foreign = {"control_plane": ["onnxruntime", "opencv"], "worker": ["starlette"], "edge": ["starlette", "sqlalchemy"]}
+    assert not any(re.search(rf"^{name}", locked, re.M) for name in foreign[role])
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else list(path.rglob("*.py"))
+
+
+def _imports(path: Path) -> list[str]:
+    found: list[str] = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for name in found if name.partition(".")[0] not in sys.stdlib_module_names]
+
+
+def _file_of(name: str) -> Path | None:
+    path = ROOT / name.replace(".", "/")
+    return next((p for p in (path.with_suffix(".py"), path / "__init__.py") if p.is_file()), None)
+
+
+def test_the_migration_is_a_command_there_is() -> None:
+    assert COMPOSE["services"]["migrate"]["command"][:3] == ["python", "-m", "rollcall"]
+    assert COMPOSE["services"]["migrate"]["command"][3] in cli.commands
