@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from control_plane.config import SETTINGS as CONTROL_PLANE
-from control_plane.store import keys, schema
+from control_plane.store import keys
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
 from control_plane.store.sites import DEFAULT_SITE

@@ -33,6 +33,9 @@ ALEMBIC = "alembic_version"
 LOGS = {"audit"}
 """Tables whose rows no trigger lets be changed or deleted."""
 
+MOMENTARY = {"tickets"}
+"""Tables whose rows live for half a minute: a migration may do without them."""
+
 
 class Release:
     """The tables of one version, and what the code of that version does with them: as the database describes them."""
@@ -94,6 +97,7 @@ class Release:
             return {
                 n: int(connection.execute(sa.select(sa.func.count()).select_from(t)).scalar_one())
                 for n, t in self.tables.items()
+                if n not in MOMENTARY
             }
 
 
@@ -150,7 +154,7 @@ def test_all_migrations_in_a_row_keep_what_was_there_before_the_first(empty: Dat
     first = Release(empty, VERSIONS[0])
     first.fill(999)
     schema.upgrade(empty)
-    assert first.counts() == dict.fromkeys(first.tables, 1)
+    assert first.counts() == dict.fromkeys(first.tables.keys() - MOMENTARY, 1)
     with empty.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
