@@ -10,7 +10,7 @@ down_revision = "0008"
 
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-# The release before reads and writes it still; 0026 drops it.
+# The release before reads and writes it still; 0027 drops it.
 UNUSED = {"events": ["thumbnail"]}
 
 

@@ -11,7 +11,7 @@ from alembic import op
 revision = "0012"
 down_revision = "0011"
 
-# The release before reads and writes them still; 0026 drops them.
+# The release before reads and writes them still; 0027 drops them.
 UNUSED = {"deliveries": ["lease_owner", "lease_until"]}
 
 

@@ -28,7 +28,7 @@ finish() {
         kill "$engine"
         wait "$engine" 2>/dev/null || true
         ip link delete docker0 2>/dev/null || true
-        iptables-save 2>/dev/null | grep -v -i docker | iptables-restore 2>/dev/null || true
+        iptables-save 2>/dev/null | grep -v -i -e docker -e br- | iptables-restore 2>/dev/null || true
         rm -rf "$work"
     fi
 }
@@ -133,9 +133,9 @@ call -F name=Joe -F "image=@$photo" "${urls[0]}/register"
 until_true 10 bash -c "curl -sS -H 'Authorization: Bearer $key' ${urls[1]}/faces | grep -q Joe"
 call -H 'Content-Type: application/json' -d "{\"url\": \"http://$host:8099/hook\", \"statuses\": [\"PASS\"]}" "${urls[1]}/v1/webhooks" >/dev/null
 
-edge() { # name: an edge on a machine of its own plays the film, and ends when its events are delivered
-    $docker run --rm --name "$1" --network ${COMPOSE_PROJECT_NAME}_default --read-only --tmpfs /tmp --tmpfs /data:uid=10001,mode=700 \
-        --cap-drop ALL -v "$film:/film:ro" -e EDGE_KEY="$edge_key" -e EDGE_NAME="$1" -e CAMERA=door -e VIDEO_SOURCE=/film \
+edge() { # an edge on a machine of its own plays the film, and ends when its events are delivered
+    timeout 120 $docker run --rm --name edge --network ${COMPOSE_PROJECT_NAME}_default --read-only --tmpfs /tmp -v ${COMPOSE_PROJECT_NAME}_edge:/data \
+        --cap-drop ALL -v "$film:/film:ro" -e EDGE_KEY="$edge_key" -e CAMERA=door -e VIDEO_SOURCE=/film \
         -e VIDEO_PACE=every_frame -e EXIT_AT_END=true -e CONTROL_PLANE_URL=http://control_plane:5000 rollcall/edge
 }
 passes() { call "${urls[$1]}/v1/events?status=PASS&limit=500" | python3 -c 'import json,sys; print("\n".join(sorted(e["id"] for e in json.load(sys.stdin)["items"])))'; }
@@ -144,9 +144,10 @@ all_told() { [ -n "$(passes 0)" ] && [ "$(passes 0)" = "$(told)" ] && [ "$(passe
 
 say "an edge sees that person; the webhook is told each event once"
 edge_key=$("${compose[@]}" run --rm -T control_plane python -m rollcall keys create --role edge --site default | tr -d '\r' | grep -o 'rc_[^ ]*')
-edge one 2>&1 | tail -3
+edge 2>&1 | tail -3
 until_true 60 all_told
-passes 0 | wc -l
+before=$(passes 0 | wc -l)
+echo "$before passes"
 
 say "the database container is killed"
 kill -9 "$($docker inspect -f '{{.State.Pid}}' "$("${compose[@]}" ps -q postgres)")"
@@ -159,8 +160,10 @@ echo "answered meanwhile:" $(tr ' ' '\n' <<<"$statuses" | sort | uniq -c)
 grep -q 503 <<<"$statuses"
 until_true 90 healthy
 until_true 30 call "${urls[0]}/v1/sites"
-edge two 2>&1 | tail -3
+edge 2>&1 | tail -3
 until_true 60 all_told
-passes 0 | wc -l
-call "${urls[1]}/faces"
+after=$(passes 0 | wc -l)
+echo "$after passes"
+[ "$after" -gt "$before" ]
+call "${urls[1]}/faces" | grep Joe
 say "all is well"
