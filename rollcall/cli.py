@@ -247,7 +247,7 @@ def migrate(data: Path) -> None:
 
 
 @cli.command()
-@click.argument("role", type=click.Choice(["edge"]), default="edge")
+@click.argument("role", type=click.Choice(["edge", "centre"]), default="edge")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def doctor(role: str, as_json: bool) -> None:
     """Say what this machine can carry and what is wrong with it, by the settings that the ROLE reads.

@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from faces.errors import RollcallError
-from rollcall.doctor import edge
+from rollcall.doctor import centre, edge
 from rollcall.doctor.finding import Check, Finding, Verdict, fault
 
-ROLES: Mapping[str, Callable[[], Iterable[Check]]] = {"edge": edge.checks}
+ROLES: Mapping[str, Callable[[], Iterable[Check]]] = {"edge": edge.checks, "centre": centre.checks}
 """Whose checks there are. Each list is made from the settings of that role; it raises RollcallError for wrong ones."""
 
 COLOURS = {Verdict.GOOD: "green", Verdict.WARNING: "yellow", Verdict.FAULT: "bold red", Verdict.UNKNOWN: "dim"}

@@ -29,6 +29,8 @@ finish() {
         wait "$engine" 2>/dev/null || true
         ip link delete docker0 2>/dev/null || true
         iptables-save 2>/dev/null | grep -v -i -e docker -e br- | iptables-restore 2>/dev/null || true
+        iptables -P FORWARD ACCEPT 2>/dev/null || true
+        umount "$work"/exec/netns/* 2>/dev/null || true
         rm -rf "$work"
     fi
 }

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from control_plane.store import sites, version
+from control_plane.store.db import Database, utcnow
+from faces import wire
+from rollcall.doctor import centre
+from rollcall.doctor.finding import Verdict
+from rollcall.doctor.run import examine
+from tests import services
+from tests.conftest import vault_in
+
+
+def found(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> dict[str, Verdict]:
+    for name, value in {"DATA_DIR": str(folder), **settings}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(centre, "SLOW_S", 60.0)
+    monkeypatch.setattr("rollcall.doctor.disk.SLOW_S", 60.0)
+    monkeypatch.setattr("rollcall.doctor.disk.TOO_SLOW_S", 60.0)
+    return {finding.name: finding.verdict for finding in examine("centre", Console(quiet=True)).findings}
+
+
+def test_a_centre_that_is_well_has_nothing_but_good_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o700)
+    vault_in(tmp_path).close()
+    with services.migrated_postgres() as url:
+        told = found(tmp_path, monkeypatch, DATABASE_URL=url, BROKER_URL=services.redis_url())
+    assert {"database", "schema", "clock", "edges", "keys", "broker", "bus", "model", "disk: room"} <= set(told)
+    assert set(told.values()) == {Verdict.GOOD}
+
+
+def test_a_database_that_is_away_or_empty_and_a_broker_that_is_away_are_faults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = found(
+        tmp_path, monkeypatch, DATABASE_URL="postgresql://postgres@127.0.0.1:1/x", BROKER_URL="redis://127.0.0.1:1"
+    )
+    assert (told["database"], told["broker"]) == (Verdict.FAULT, Verdict.FAULT)
+    with services.postgres_database() as url:
+        told = found(tmp_path, monkeypatch, DATABASE_URL=url)
+    assert (told["database"], told["schema"], told["edges"]) == (Verdict.GOOD, Verdict.FAULT, Verdict.UNKNOWN)
+
+
+def test_an_edge_that_is_silent_is_named(sqlite: Database) -> None:
+    hello = wire.Hello(name="box at the door", version="1", engine="sface", cameras=[])
+    long_ago = utcnow() - timedelta(hours=1)
+    with sqlite.write() as connection:
+        sites.welcome(connection, "e1", hello, 1, long_ago)
+        (finding,) = centre.edges(sites.edge_listing(connection, utcnow()))
+    assert finding.verdict is Verdict.WARNING
+    assert "box at the door" in finding.told
+
+
+@pytest.mark.parametrize(
+    ("number", "verdict"), [("", Verdict.FAULT), ("9999", Verdict.FAULT), (version.newest(), Verdict.GOOD)]
+)
+def test_a_schema_of_another_version_is_a_fault(number: str, verdict: Verdict) -> None:
+    assert centre.schema(number).verdict is verdict
+
+
+@pytest.mark.parametrize(("ahead_s", "verdict"), [(-3.0, Verdict.WARNING), (0.5, Verdict.GOOD), (9.0, Verdict.WARNING)])
+def test_clocks_that_differ_are_a_warning(ahead_s: float, verdict: Verdict) -> None:
+    assert centre.clock(ahead_s).verdict is verdict
