@@ -18,8 +18,9 @@ from edge.decide import Held, Thresholds
 from edge.frames import Frame
 from edge.notice import Notice
 from edge.recognize import PROBES_A_LOOK, Policy, Recognizer
-from faces.encoding import Matrix, from_bytes
+from faces.encoding import Matrix, distances, from_bytes
 from faces.engine import Engine, images
+from faces.engine.enroll import enroll
 from faces.events import Event, EventKind, Status
 from faces.face import Box, Face, Picture
 from faces.gallery import Key, Kind
@@ -167,6 +168,9 @@ def test_where_the_site_keeps_them_a_strangers_encoding_comes_with_the_event(
     gallery = next(h for h in held if h.gallery.model == kept.engine)
     (found,) = gallery.gallery.nearest(from_bytes(kept.probe), 1)
     assert (found.name, found.distance < 0.45) == (MIRANDA, True)
+    assert kept.thumbnail is not None
+    again = enroll(engine, kept.thumbnail).encoding
+    assert distances(engine.model, again[None, :], from_bytes(kept.probe)[None, :])[0, 0] < 0.3, "it will do as a photo"
     passed = [event for _, event in play(recognizer, stage[130:180], held) if event.status is Status.PASS]
     assert passed
     assert {event.probe for event in passed} == {UNSET}
