@@ -22,6 +22,7 @@ export const PAGES = [
   { name: "live", label: "Live", icon: "live" },
   { name: "events", label: "Events", icon: "events" },
   { name: "people", label: "People", icon: "people" },
+  { name: "unknowns", label: "Unknowns", icon: "unknowns", needs: "events:read" },
   { name: "imports", label: "Imports", icon: "imports", needs: "imports:read" },
   { name: "sites", label: "Sites", icon: "sites", needs: "sites:read" },
   { name: "attendance", label: "Attendance", icon: "attendance", needs: "events:read" },

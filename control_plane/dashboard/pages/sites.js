@@ -61,6 +61,7 @@ export default async function (root, page) {
         ["Time zone", site.time_zone],
         ["Events are kept", days(site.event_days)],
         ["Thumbnails are kept", days(site.thumbnail_days)],
+        ["Encodings of strangers are kept", site.probe_days ? days(site.probe_days) : "not at all"],
         ["Admits offline for", site.lease_days === null ? null : days(site.lease_days)],
       ]),
       ...(edges.length ? edges.map((edge) => edgePart(edge, { writes, galleries, changed: show })) : [none]),
@@ -88,6 +89,7 @@ function siteDialog(site, galleries, changed) {
   const kept = {
     event_days: input({ type: "number", min: 0, max: 36500, value: site?.event_days ?? "" }),
     thumbnail_days: input({ type: "number", min: 0, max: 36500, value: site?.thumbnail_days ?? "" }),
+    probe_days: input({ type: "number", min: 0, max: 36500, value: site?.probe_days ?? 0 }),
     lease_days: input({ type: "number", min: 0, max: 3650, step: "any", value: site?.lease_days ?? "" }),
   };
   const box = dialog(site ? `Change ${site.name}` : "New site", [
@@ -98,6 +100,7 @@ function siteDialog(site, galleries, changed) {
         make("fieldset", {}, make("legend", {}, "Galleries that its edges follow"), ...follows.map(([, label]) => label)),
         field("Days that events are kept", kept.event_days, "Empty: as the worker is set up. 0: for ever."),
         field("Days that thumbnails are kept", kept.thumbnail_days),
+        field("Days that encodings of strangers are kept", kept.probe_days, "0: not at all. They make Unknowns; ask before whether you may keep them."),
         field("Days that edges admit people without the line", kept.lease_days),
       ],
       {
@@ -106,7 +109,7 @@ function siteDialog(site, galleries, changed) {
             name: name.value,
             time_zone: zone.value,
             galleries: follows.filter(([control]) => control.checked).map(([control]) => control.value),
-            ...Object.fromEntries(Object.entries(kept).map(([key, { value }]) => [key, value === "" ? null : Number(value)])),
+            ...Object.fromEntries(Object.entries(kept).map(([key, { value }]) => [key, value === "" ? (key === "probe_days" ? 0 : null) : Number(value)])),
           };
           await (site ? ask(path("v1", "sites", site.id), { method: "PATCH", json }) : ask("/v1/sites", { method: "POST", json }));
           box.close();
