@@ -137,8 +137,7 @@ class ControlPlane:
             yield head.position, rows
 
     def report(self, gallery: str, report: Report) -> None:
-        with _reaching():
-            self._ask("PUT", f"/v1/edge/galleries/{gallery}", report).close()
+        self._done("PUT", f"/v1/edge/galleries/{gallery}", report)
 
     def erased(self, identity_ids: Iterable[str]) -> set[str]:
         """Those of these people who were erased."""
@@ -148,8 +147,7 @@ class ControlPlane:
         return self._value("GET", "/v1/edge/orders", list[CameraOrder])
 
     def finish(self, order_id: str, outcome: OrderOutcome) -> None:
-        with _reaching():
-            self._ask("POST", f"/v1/edge/orders/{order_id}", outcome).close()
+        self._done("POST", f"/v1/edge/orders/{order_id}", outcome)
 
     def post(self, events: Sequence[Spooled], clock_offset_s: float | None = None, *, zipped: bool = False) -> Verdicts:
         """Post events; `zipped` to a control plane that reads gzip: one that tells its time."""
@@ -161,6 +159,12 @@ class ControlPlane:
             if response.headers.get("Content-Type") != wire.MSGPACK:
                 raise Invalid(f"{method} {path} is answered by something else than a control plane")
             return wire.decode(response.content, kind)
+
+    def _done(self, method: str, path: str, body: object) -> None:
+        """Send what is answered with nothing: a page is some other machine's, which says 200 to everything."""
+        with _reaching(), self._ask(method, path, body) as response:
+            if response.status_code != 204:
+                raise Invalid(f"{method} {path} is answered by something else than a control plane")
 
     def _ask(self, method: str, path: str, body: object = None, *, zipped: bool = False) -> requests.Response:
         data = None if body is None else wire.encode(body)

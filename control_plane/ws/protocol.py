@@ -8,7 +8,8 @@ import struct
 from typing import Any, cast
 
 from starlette.types import Scope
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from control_plane.ws.flood import Bounded
 
 UNSENT_BYTES = 64 << 10
 """What the kernel takes of a socket before it is sent: with megabytes of it, a slow watcher's frames would be old, and
@@ -18,8 +19,8 @@ CUT = "rollcall.cut"
 """The extension of a WebSocket's scope that cuts it off."""
 
 
-class Protocol(WebSocketsSansIOProtocol):
-    """uvicorn's, and the extension CUT."""
+class Protocol(Bounded):
+    """uvicorn's within bounds, and the extension CUT."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
