@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from control_plane.store import alarms, webhooks
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import insert_rows, new_id
+from control_plane.store.leases import free
 from control_plane.store.tables import alarms as alarm_rows
 from control_plane.store.tables import deliveries, delivery_attempts, events
 from control_plane.store.tables import webhooks as hooks
@@ -284,7 +285,7 @@ def _of_hook(now: datetime) -> sa.ColumnElement[bool]:
 
 def _free(now: datetime, slow: bool) -> sa.ColumnElement[bool]:
     """A receiver that nobody delivers to, and that may be delivered to."""
-    unheld = hooks.c.lease_until.is_(None) | (hooks.c.lease_until <= now)
+    unheld = free(hooks.c.lease_until, now, LEASE)
     unpaused = hooks.c.paused_until.is_(None) | (hooks.c.paused_until <= now)
     return hooks.c.enabled & (hooks.c.slow == slow) & unheld & unpaused
 

@@ -11,6 +11,7 @@ import msgspec
 import sqlalchemy as sa
 
 from control_plane.store.db import new_id
+from control_plane.store.leases import free
 from control_plane.store.tables import enrollments
 from faces.errors import NotFound, Reason
 
@@ -229,7 +230,7 @@ def _finish(connection: sa.Connection, enrollment_id: str, now: datetime, **valu
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:
-    expired = enrollments.c.lease_until.is_(None) | (enrollments.c.lease_until <= now)
+    expired = free(enrollments.c.lease_until, now, LEASE)
     return (enrollments.c.state == State.PENDING) & expired
 
 

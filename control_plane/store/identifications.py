@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from control_plane.store import discards
 from control_plane.store.db import new_id
 from control_plane.store.enrollments import LEASE
+from control_plane.store.leases import free
 from control_plane.store.tables import identifications, identities
 from faces.errors import NotFound, Reason
 from faces.events import Status
@@ -206,5 +207,5 @@ def _decided(face: FoundFace, there: Sequence[Candidate], names: dict[str, str])
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:
-    expired = identifications.c.lease_until.is_(None) | (identifications.c.lease_until <= now)
+    expired = free(identifications.c.lease_until, now, LEASE)
     return (identifications.c.state == State.PENDING) & expired

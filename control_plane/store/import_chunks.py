@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import msgspec
 import sqlalchemy as sa
 
+from control_plane.store.leases import free
 from control_plane.store.tables import import_chunks, imports
 
 LEASE = timedelta(seconds=15)
@@ -82,4 +83,4 @@ def _chunk(import_id: str, number: int) -> sa.ColumnElement[bool]:
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(import_chunks.c.lease_until.is_(None), import_chunks.c.lease_until <= now)
+    return free(import_chunks.c.lease_until, now, LEASE)

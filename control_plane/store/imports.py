@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from control_plane.store import discards, import_items
 from control_plane.store.db import new_id
 from control_plane.store.import_items import ItemState
+from control_plane.store.leases import free
 from control_plane.store.seals import import_owner
 from control_plane.store.tables import imports
 from faces.errors import Conflict, NotFound
@@ -262,7 +263,7 @@ def _due(connection: sa.Connection, wanted: sa.ColumnElement[bool], now: datetim
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(imports.c.lease_until.is_(None), imports.c.lease_until <= now)
+    return free(imports.c.lease_until, now, LEASE)
 
 
 def _row(connection: sa.Connection, import_id: str) -> sa.Row[Any]:

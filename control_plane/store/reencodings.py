@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from control_plane.store import admitted, galleries, identities, imports
 from control_plane.store.db import new_id
 from control_plane.store.enrollments import LEASE
+from control_plane.store.leases import free
 from control_plane.store.tables import (
     encodings,
     import_items,
@@ -363,4 +364,4 @@ def _chunk(reencoding_id: str, number: int) -> sa.ColumnElement[bool]:
 
 
 def _free(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(reencoding_chunks.c.lease_until.is_(None), reencoding_chunks.c.lease_until <= now)
+    return free(reencoding_chunks.c.lease_until, now, LEASE)

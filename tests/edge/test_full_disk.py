@@ -98,7 +98,7 @@ def check(made: Counter[str], arrived: dict[UUID, Event]) -> Counter[str]:
     return dropped
 
 
-def test_events_that_find_the_disk_full_again_and_again_are_delivered_or_counted(disk: Path) -> None:
+def test_hostile_36_events_that_find_the_disk_full_again_and_again_are_delivered_or_counted(disk: Path) -> None:
     eater, made = Eater(disk / "foreign"), Counter[str]()
     eater.eat(leave=14 << 20)
     spool = Spool(disk / "spool.db")
@@ -127,7 +127,7 @@ def test_events_that_find_the_disk_full_again_and_again_are_delivered_or_counted
     spool.close()
 
 
-def test_a_spool_is_opened_on_a_disk_that_filled_up_meanwhile(disk: Path) -> None:
+def test_hostile_36_a_spool_is_opened_on_a_disk_that_filled_up_meanwhile(disk: Path) -> None:
     spool = Spool(disk / "spool.db")
     made = list(events(16))
     for event in made[:8]:
@@ -143,7 +143,7 @@ def test_a_spool_is_opened_on_a_disk_that_filled_up_meanwhile(disk: Path) -> Non
     spool.close()
 
 
-def test_growth_that_the_disk_refuses_half_way_leaves_a_sound_database(
+def test_hostile_36_growth_that_the_disk_refuses_half_way_leaves_a_sound_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spool, made = Spool(tmp_path / "spool.db"), Counter[str]()

@@ -37,7 +37,9 @@ def test_a_lease_of_no_length_never_runs_out() -> None:
     ],
     ids=["at once", "half a day later", "a day later", "the clock was set back", "the clock has no battery"],
 )
-def test_after_a_restart_it_goes_on_and_a_clock_set_back_extends_it_by_nothing(wall: float, left: float) -> None:
+def test_hostile_37_after_a_restart_it_goes_on_and_a_clock_set_back_extends_it_by_nothing(
+    wall: float, left: float
+) -> None:
     lease = Lease(7, Spent(6 * DAY, 1000.0), now=5.0, wall=wall)
     assert lease.expired(5.0 + left * DAY)
     assert left == 0 or not lease.expired(5.0 + left * DAY - 1)
@@ -55,7 +57,7 @@ def test_it_is_saved_each_minute_and_when_it_is_renewed() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, DAY), st.floats(-30 * DAY, 30 * DAY), st.booleans()), max_size=30))
-def test_however_the_wall_clock_jumps_and_the_edge_restarts_it_lasts_no_longer(
+def test_hostile_37_however_the_wall_clock_jumps_and_the_edge_restarts_it_lasts_no_longer(
     steps: list[tuple[float, float, bool]],
 ) -> None:
     lease, saved, now, wall, ran = Lease(7, None, 0.0, 0.0), None, 0.0, 0.0, 0.0

@@ -178,7 +178,7 @@ def test_what_was_dropped_is_said_in_an_event_with_counts_and_once(path: Path) -
     spool.close()
 
 
-def test_an_event_is_given_up_when_it_is_too_old_by_a_clock_that_nobody_sets(path: Path) -> None:
+def test_hostile_37_an_event_is_given_up_when_it_is_too_old_by_a_clock_that_nobody_sets(path: Path) -> None:
     moment = 1000.0
     spool = Spool(path, Bounds(age_s=60), elapsed=lambda: moment)
     spool.append(of_kind(1, reason="deny"))

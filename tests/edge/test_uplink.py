@@ -271,7 +271,7 @@ def test_a_control_plane_that_tells_no_time_is_sent_plain_batches(
     assert not any("Content-Encoding" in headers for headers in plane.headers)
 
 
-def test_the_offset_is_of_the_quickest_round_trip_and_follows_the_clock_when_it_is_put_right() -> None:
+def test_hostile_37_the_offset_is_of_the_quickest_round_trip_and_follows_the_clock_when_it_is_put_right() -> None:
     wall, elapsed = NOON.timestamp() + 5.0, 100.0
     offset = ClockOffset(lambda: wall, lambda: elapsed)
     assert offset.ahead_s() is None
@@ -285,7 +285,7 @@ def test_the_offset_is_of_the_quickest_round_trip_and_follows_the_clock_when_it_
     assert offset.ahead_s() == pytest.approx(0.0)
 
 
-def test_a_slow_line_is_given_smaller_batches(
+def test_hostile_39_a_slow_line_is_given_smaller_batches(
     plane: Any, client: ControlPlane, spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "BATCH", 100)

@@ -62,7 +62,7 @@ def rename(world: World, person: str, name: str) -> None:
 @pytest.mark.parametrize("crash", ["before commit", "after commit"])
 @pytest.mark.parametrize("erased", [-1, 0, 1], ids=["erased at R-1", "erased at R", "erased at R+1"])
 @pytest.mark.parametrize("compacted", [-1, 0, 1], ids=["compacted before", "compacted at R", "compacted after"])
-def test_a_copy_at_revision_r_comes_out_whole(
+def test_hostile_35_a_copy_at_revision_r_comes_out_whole(
     world: World, compacted: int, erased: int, crash: str, page_rows: int
 ) -> None:
     world.centre.page_rows = page_rows

@@ -54,7 +54,7 @@ def test_events_are_appended_and_shown(either: Any, event: Any, jpeg: bytes) -> 
     assert (picture.content, picture.headers["Content-Type"]) == (jpeg, "image/jpeg")
 
 
-def test_a_repeat_is_known_and_another_body_under_the_same_id_is_refused(either: Any, event: Any) -> None:
+def test_hostile_38_a_repeat_is_known_and_another_body_under_the_same_id_is_refused(either: Any, event: Any) -> None:
     edge, made = either.edge(), event()
     assert outcomes(edge.send(made, made)) == ["stored", "known"]
     assert outcomes(edge.send(made)) == ["known"]
@@ -99,8 +99,42 @@ def raw(event: Event, **changed: Any) -> dict[str, Any]:
     return {**fields, **changed}
 
 
+def test_hostile_38_another_sites_camera_is_only_a_name(either: Any, event: Any) -> None:
+    """An event is of the site and the edge that sent it, whatever it calls its camera."""
+    either.post("/v1/sites", json={"name": "Annex"})
+    here, there = either.edge("e1", cameras=("door",)), either.edge("e2", cameras=("vault",), site="Annex")
+    assert outcomes(here.send(event(camera="vault"))) == ["stored"]
+    (logged,) = either.get("/v1/events").json()["items"]
+    assert (logged["site"], logged["edge_id"], logged["camera"]) == ("default", "e1", "vault")
+    assert outcomes(there.send(event(camera="vault"))) == ["stored"]
+    cameras = {e["id"]: [c["name"] for c in e["cameras"]] for e in either.get("/v1/edges").json()["items"]}
+    assert cameras == {"e1": ["door"], "e2": ["vault"]}
+
+
+@pytest.mark.parametrize("year", [1, 1970, 2038, 9999])
+@pytest.mark.parametrize("offset", [None, 31_536_000.0, -1e300, 1.8e308])
+def test_hostile_38_a_time_far_from_now_is_kept_as_it_was_said(
+    server: Any, event: Any, year: int, offset: float | None
+) -> None:
+    """Beside the time of arrival, which is ours: nothing is lost, and nothing is in order by it."""
+    edge, far = server.edge(), event(captured_at=datetime(year, 1, 19, 3, 14, 8, tzinfo=UTC))
+    answer = edge.call("POST", "/v1/events", {"events": [msgspec.Raw(wire.encode(far))], "clock_offset_s": offset})
+    assert outcomes(wire.decode(answer.content, wire.Verdicts).verdicts) == ["stored"]
+    assert outcomes(edge.send(event())) == ["stored"]
+    mine = {"edge": edge.id}
+    first, second = server.get("/v1/events", params=mine).json()["items"]
+    assert (first["id"], first["captured_at"][:4]) == (str(far.id), f"{year:04}")
+    assert first["position"] < second["position"]
+    for path in ("/v1/edges", "/v1/events/export", "/v1/attendance?day=2026-01-01"):
+        assert server.get(path).status_code == 200
+    if year not in (1, 9999):
+        assert server.get("/v1/attendance", params={"day": f"{year}-01-19"}).json()["people"]
+
+
 BAD: dict[str, dict[str, Any]] = {
     "an id that is none": {"id": "x"},
+    "a time without a date in UTC": {"captured_at": "0001-01-01T00:00:00+01:00"},
+    "a name that a terminal obeys": {"name": "\x1b[2J"},
     "no camera": {"camera": ""},
     "a time without a zone": {"captured_at": "2026-01-01T00:00:00"},
     "a time that is none": {"captured_at": "0000-00-00T00:00:00Z"},
@@ -123,7 +157,7 @@ BAD: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changed", BAD.values(), ids=BAD.keys())
-def test_a_bad_event_is_refused_alone(server: Any, event: Any, changed: dict[str, Any]) -> None:
+def test_hostile_38_a_bad_event_is_refused_alone(server: Any, event: Any, changed: dict[str, Any]) -> None:
     edge, good = server.edge(), [event(), event()]
     bad = raw(event(), **changed)
     verdicts = edge.send(good[0], bad, good[1])
@@ -139,7 +173,7 @@ def test_what_is_no_event_at_all_is_refused_alone(server: Any, event: Any, value
     assert verdicts[0].id == ""
 
 
-def test_one_bad_event_among_ten_thousand_is_refused_alone(server: Any, event: Any) -> None:
+def test_hostile_38_one_bad_event_among_ten_thousand_is_refused_alone(server: Any, event: Any) -> None:
     edge = server.edge()
     batch = [event(thumbnail=None) for _ in range(9_999)]
     verdicts = edge.send(*batch[:5000], raw(event(), camera=""), *batch[5000:])
