@@ -200,10 +200,7 @@ class Config:
     def read(cls, environ: Mapping[str, str], dotenv: Path | None = None) -> Config:
         """Read the environment, below it the `.env` file, and below that the TOML file, as far as there are any; raises
         SettingError."""
-        try:
-            given = read_dotenv(dotenv) if dotenv else {}
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingError(f"{dotenv} cannot be read: {error}") from error
+        given = read_dotenv(dotenv) if dotenv else {}
         named = environ.get("EDGE_CONFIG", given.get("EDGE_CONFIG", "")).strip()
         file = ConfigFile.read(Path(named) if named else DEFAULT_FILE, must=bool(named))
         values = read(SETTINGS, environ, {**_texts(file), **given})

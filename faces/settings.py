@@ -59,11 +59,16 @@ def _held(name: str, path: Path) -> str:
 
 
 def read_dotenv(path: Path) -> dict[str, str]:
-    """The `NAME=value` lines of a `.env` file; empty if there is none. Quotes around a value are taken off."""
+    """The `NAME=value` lines of a `.env` file; empty if there is none. Quotes around a value are taken off. Raises
+    SettingError for a file that cannot be read, or is no text."""
     if not path.is_file():
         return {}
     values = {}
-    for line in path.read_text(encoding="utf-8-sig").splitlines():
+    try:
+        written = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(f"{path} cannot be read: {error}", remedy="It is to be text in UTF-8.") from error
+    for line in written.splitlines():
         if found := re.fullmatch(r"\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*", line):
             values[found[1]] = _unquoted(found[2])
     return values

@@ -154,7 +154,7 @@ def test_a_file_names_cameras_each_with_what_is_its_own(tmp_path: Path) -> None:
     assert (gate.name, gate.source) == ("gate", 1)
     assert (gate.scale, gate.max_fps, gate.th_accept, gate.cooldown) == (0.25, 10.0, 0.4, 7.0)
     assert not config.ws_enable
-    assert "secret" not in repr(config)
+    assert "user:secret" not in repr(config)
 
 
 def test_the_environment_wins_over_the_file_of_cameras(tmp_path: Path) -> None:

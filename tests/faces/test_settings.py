@@ -62,6 +62,12 @@ def test_a_dotenv_file_is_read_as_people_write_it(tmp_path: Path) -> None:
     assert read_dotenv(file) == {"A": "1", "B": "two # 2", "C": "rtsp://u:p#1@h/", "D": "x"}
 
 
+def test_a_dotenv_file_that_is_no_text_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xffPORT=5000")
+    with pytest.raises(SettingError, match="cannot be read"):
+        read_dotenv(tmp_path / ".env")
+
+
 def test_no_dotenv_file_is_no_settings(tmp_path: Path) -> None:
     assert read_dotenv(tmp_path / ".env") == {}
 
