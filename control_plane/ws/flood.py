@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
 
 MOST_FRAMES = 2000
 """Frames of any kind that are taken in a second: an edge sends 15 live frames of each camera."""
@@ -14,6 +13,9 @@ MOST_FRAMES = 2000
 MOST_FRAGMENTS = 1000
 """Fragments that one message may come in. Empty ones add nothing to its size, and would never come to an end."""
 
+
+POLICY_VIOLATION = 1008
+"""The close code of RFC 6455, 7.4.1."""
 
 MOST_UNREAD_BYTES = 1 << 16
 """Where more waits to be read than this, the last word is not waited for either."""
@@ -39,7 +41,7 @@ class Bounded(WebSocketsSansIOProtocol):
 
     def _end(self) -> None:
         self.conn.events_received()
-        self.conn.fail(CloseCode.POLICY_VIOLATION, "too many frames")
+        self.conn.fail(POLICY_VIOLATION, "too many frames")
         self.handle_parser_exception()
         if self.transport.get_write_buffer_size() > MOST_UNREAD_BYTES:
             self.transport.abort()
