@@ -105,7 +105,6 @@ STRANGE = [
     "<script>alert(1)</script>",
     "'; DROP TABLE identities; --",
     "=HYPERLINK()",
-    "\u202ernb",
     "👩‍🚒",
     "Ærø",
     "x" * 200,
