@@ -35,12 +35,11 @@ from faces.wire import Hello, LinkStatus
 from jobs import scrub
 from jobs.scrub import Scrubbing
 from tests.control_plane.conftest import Server, running, wait_for
+from tests.scan import blocks_of, holds
 from tests.sync.world import template
 
 EDGES = 5
 STAFF = "staff"
-BLOCK = 16
-"""Any 31 bytes of a secret hold one of its blocks of this size whole."""
 
 
 def vector() -> bytes:
@@ -76,8 +75,7 @@ class Person:
 
     @property
     def blocks(self) -> set[bytes]:
-        secret = [*self.templates, *self.pictures]
-        return {data[i : i + BLOCK] for data in secret for i in range(0, len(data) - BLOCK + 1, BLOCK)}
+        return blocks_of([*self.templates, *self.pictures])
 
 
 def held_in(folder: Path, people: list[Person]) -> list[str]:
@@ -85,19 +83,7 @@ def held_in(folder: Path, people: list[Person]) -> list[str]:
     blocks = {block for person in people for block in person.blocks}
     texts = [text for person in people for text in person.texts]
     files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return [path.name for path, data in files.items() if _holds(data, blocks) or any(text in data for text in texts)]
-
-
-def _holds(data: bytes, blocks: set[bytes]) -> bool:
-    """Whether any of the blocks stands anywhere in the data: found by its first half, then compared."""
-    halves = np.unique(np.frombuffer(b"".join(block[:8] for block in blocks), "<u8"))
-    for shift in range(min(8, len(data))):
-        words = np.frombuffer(data, "<u8", (len(data) - shift) // 8, shift)
-        for at in np.flatnonzero(np.isin(words, halves)):
-            start = shift + 8 * int(at)
-            if data[start : start + BLOCK] in blocks:
-                return True
-    return False
+    return [path.name for path, data in files.items() if holds(data, blocks) or any(text in data for text in texts)]
 
 
 class EdgeBox:
