@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from control_plane.app import create_app
 from control_plane.certificate import Certificate
 from control_plane.config import Config
+from control_plane.heads import BoundedHeads
 from control_plane.plane import Plane
 from control_plane.server import Server
 from control_plane.store import access, schema, seals
@@ -111,7 +112,7 @@ def make_server(app: Starlette, certificate: Certificate | None = None) -> Serve
     return Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=BoundedHeads,
             ws=Protocol,
             ws_max_size=MAX_MESSAGE_BYTES,
             # Frames are JPEGs: deflating them costs much and saves nothing.
