@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from control_plane import cookies
 from control_plane.api.route import Call, Route, answer
-from control_plane.auth import SESSION, SIGN_IN, Caller
+from control_plane.auth import SCOPES, SESSION, SIGN_IN, Caller, Need
 from control_plane.limits import Cost, network
 from control_plane.passwords import LONGEST, checked
 from control_plane.problems import Unauthenticated
@@ -40,14 +40,16 @@ class NewPassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls, and what they may. `sites` are ids; null: all of them. `user_id` is null for a key, and while
-    everything is open. `csrf` goes with every request by the cookie that changes something, as X-CSRF-Token."""
+    """Who calls, and what they `may` (as the document's `x-rollcall-needs` names it). `sites` are ids; null: all of
+    them. `user_id` is null for a key, and while everything is open. `csrf` goes with every request by the cookie that
+    changes something, as X-CSRF-Token."""
 
     name: str
     role: Role
     sites: tuple[str, ...] | None
     user_id: str | None
     csrf: str
+    may: list[Need]
 
 
 class OwnSignIn(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,9 +155,13 @@ def _session(caller: Caller, cookie: str) -> Session:
     holder = caller.holder
     csrf = cookies.csrf_token(cookie) if caller.user and cookie else ""
     if holder is None:
-        return Session(name="", role=Role.ADMIN, sites=None, user_id=None, csrf=csrf)
-    user_id = caller.user.id if caller.user else None
-    return Session(name=holder.name, role=holder.role, sites=holder.sites, user_id=user_id, csrf=csrf)
+        return _told("", Role.ADMIN, None, None, csrf)
+    return _told(holder.name, holder.role, holder.sites, caller.user.id if caller.user else None, csrf)
+
+
+def _told(name: str, role: Role, sites: tuple[str, ...] | None, user_id: str | None, csrf: str) -> Session:
+    may = sorted(SCOPES[role])
+    return Session(name=name, role=role, sites=sites, user_id=user_id, csrf=csrf, may=may)
 
 
 def _signed_in(caller: Caller) -> tuple[User, SignIn]:

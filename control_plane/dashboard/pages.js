@@ -1,7 +1,8 @@
 // The pages there are, in the order of the navigation.
 //
-// To add a page: a line here (`name` is its address and its file, `icon` a symbol of icons.svg, `needs` the roles that
-// see it; none: all), `pages/NAME.js`, and its style in `pages/NAME.css`, named in style.css. The module exports
+// To add a page: a line here (`name` is its address and its file, `icon` a symbol of icons.svg, `needs` what one must be
+// allowed to in order to see it; none: nothing), `pages/NAME.js`, and its style in `pages/NAME.css`, named in style.css.
+// The module exports
 //
 //   export default function (root, page) { ...; return () => { what is to be undone when it is left }; }
 //
@@ -31,14 +32,3 @@ export const PAGES = [
   { name: "settings", label: "Settings", icon: "settings" },
   { name: "api", label: "API", icon: "api" },
 ];
-
-const READS = ["people:read", "imports:read", "events:read", "galleries:read", "sites:read"];
-const OPERATES = [...READS, "people:write", "imports:write", "events:write"];
-const SCOPES = {
-  viewer: READS,
-  operator: OPERATES,
-  integrator: [...READS, "people:write", "imports:write", "webhooks:read", "webhooks:write"],
-};
-
-/** Whether a role may do this; the API has the last word. An administrator may everything. */
-export const may = (role, need) => role === "admin" || (SCOPES[role] ?? []).includes(need);

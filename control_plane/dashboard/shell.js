@@ -3,7 +3,7 @@
 import { Alarms } from "./alarms.js";
 import { ask } from "./api.js";
 import { byId, icon, make } from "./dom.js";
-import { may, PAGES } from "./pages.js";
+import { PAGES } from "./pages.js";
 import { empty, failure, loading } from "./parts.js";
 import { here, hrefTo } from "./router.js";
 import { session, signOut } from "./session.js";
@@ -40,7 +40,7 @@ async function show() {
     if (mine !== open) return;
     root.replaceChildren();
     const { signal } = ended;
-    const done = await build(root, { ...place, signal, stream, alarms, session: who, may: (need) => may(who.role, need) });
+    const done = await build(root, { ...place, signal, stream, alarms, session: who, may: (need) => who.may.includes(need) });
     if (mine !== open) return done?.();
     leave = done ?? null;
   } catch (error) {
@@ -67,8 +67,8 @@ function mark(entry) {
   }
 }
 
-function navigation(role) {
-  const seen = PAGES.filter((page) => !page.needs || may(role, page.needs));
+function navigation(who) {
+  const seen = PAGES.filter((page) => !page.needs || who.may.includes(page.needs));
   const links = seen.map(({ name, label, icon: symbol }) =>
     make("li", {}, make("a", { href: hrefTo(name), dataset: { page: name } }, icon(symbol), make("span", {}, label))),
   );
@@ -148,7 +148,7 @@ async function start() {
   window.addEventListener("hashchange", () => location.hash.startsWith("#/") && show());
   const who = await session();
   account(who);
-  navigation(who.role);
+  navigation(who);
   await Promise.all([follow(), alarms.refresh(), show()]);
 }
 

@@ -10,6 +10,7 @@ import requests
 from argon2 import PasswordHasher
 from websockets.exceptions import ConnectionClosed
 
+from control_plane.auth import SCOPES
 from control_plane.cookies import CSRF_HEADER
 from control_plane.store import sign_ins, users
 from control_plane.store.db import Database, utcnow
@@ -58,6 +59,7 @@ def test_whoever_signs_in_is_told_who_they_are_and_goes_on_by_the_cookie(server:
         "sites": ["default"],
         "user_id": bob["id"],
         "csrf": page.csrf,
+        "may": sorted(SCOPES[Role.OPERATOR]),
     }
     assert bob["signed_in_at"] is not None
     assert "password" not in bob
@@ -216,7 +218,8 @@ def test_while_everything_is_open_whoever_asks_is_an_administrator_without_a_nam
 ) -> None:
     with running(fresh(tmp_path), tmp_path) as server:
         told = server.get("/v1/session").json()
-        assert told == {"name": "", "role": "admin", "sites": None, "user_id": None, "csrf": ""}
+        may = sorted(SCOPES[Role.ADMIN])
+        assert told == {"name": "", "role": "admin", "sites": None, "user_id": None, "csrf": "", "may": may}
         assert server.call("DELETE", "/v1/session").status_code == 409
         assert sign_in(server, "Ann", GOOD).status_code == 401
 
