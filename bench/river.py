@@ -43,7 +43,7 @@ def measure(folder: Path) -> dict[str, Any]:
         place = Place(data=folder, port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         photo = (DATA / "portraits" / "biden.jpg").read_bytes()
-        _start_camera(supervisor, place, photo, folder / "walk.avi")
+        start_camera(supervisor, place, photo, folder / "walk.avi", cooldown_s=0.1)
         answered = [register(place, path.stem, path.read_bytes()) for path in _photos(PHOTOS)]
         recognised, forgotten = zip(*(_round(place, photo) for _ in range(ROUNDS)), strict=True)
     return {
@@ -87,11 +87,12 @@ def _passes(place: Place) -> Iterator[float | None]:
         yield time.time() if passed else None
 
 
-def _start_camera(supervisor: Supervisor, place: Place, photo: bytes, path: Path) -> None:
+def start_camera(supervisor: Supervisor, place: Place, photo: bytes, path: Path, *, cooldown_s: float) -> None:
+    """Have an edge watch the face of a photo, without end."""
     picture = images.load(photo)
     scene = film.Scene(picture, engines.load().detect(picture)[0].box, 30.0)
     film.write(path, film.frames([scene]))
-    start_edge(supervisor, place, {"VIDEO_SOURCE": str(path), "VIDEO_LOOP": "loop", "COOLDOWN": "0.1"})
+    start_edge(supervisor, place, {"VIDEO_SOURCE": str(path), "VIDEO_LOOP": "loop", "COOLDOWN": str(cooldown_s)})
 
 
 def _photos(count: int) -> list[Path]:
