@@ -14,6 +14,7 @@ const WORDS = {
   edge_diverged: "An edge had to start over",
   threshold_of_other_engine: "A threshold of another engine",
   webhook_disabled: "A webhook was switched off",
+  consent_ends: "Consent ends",
 };
 
 const MOST = 5;

@@ -5,7 +5,7 @@ import { make, nameText } from "./dom.js";
 import { dialog } from "./dialogs.js";
 import { face, ofSomebody, status, title } from "./eventwords.js";
 import { whole } from "./moments.js";
-import { button, facts, failure, loading } from "./parts.js";
+import { button, facts, failure, loading, scroll } from "./parts.js";
 import { hrefTo } from "./router.js";
 import { attempt, toast } from "./toasts.js";
 
@@ -21,7 +21,7 @@ const REASONS = {
 
 /** Open an event; `closed` is called when it is closed. `page` is what the page got (pages.js). */
 export async function openEvent(id, page, closed = () => {}) {
-  const content = make("div", { className: "dialog-body" }, loading());
+  const content = make("div", { className: "stack" }, loading());
   const element = dialog("Event", content, { closed });
   const leave = () => element.close();
   page.signal.addEventListener("abort", leave, { once: true });
@@ -37,7 +37,7 @@ async function shown(event, page, element) {
   const alarm = page.alarms.open.find((open) => open.event_id === event.id);
   const actions = [
     alarm && page.may("events:write") && button("Acknowledge the alarm", () => acknowledged(alarm, page, element), { className: "danger" }),
-    event.identity_id && event.name && make("a", { className: "button plain", href: hrefTo("people", [event.identity_id]) }, "See the person"),
+    event.identity_id && event.name && make("a", { className: "button plain", href: hrefTo("people", [event.identity_id]), onclick: () => element.close() }, "See the person"),
     correctable(event, page) && correction(event, element),
   ];
   return [
@@ -80,7 +80,7 @@ function candidates(event) {
     ),
   );
   const head = make("tr", {}, ...["Compared with", "Distance", ""].map((word, i) => make(word ? "th" : "td", i === 1 ? { className: "number", scope: "col" } : { scope: "col" }, word)));
-  return make("div", { className: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
+  return scroll("Compared with", make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows)));
 }
 
 const correctable = (event, page) =>

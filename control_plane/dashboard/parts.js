@@ -55,6 +55,9 @@ export function failure(error, again) {
   );
 }
 
+/** What may be wider than the screen, and then scrolls by itself, also by the keyboard. */
+export const scroll = (label, ...children) => make("div", { className: "scroll", role: "region", tabIndex: 0, ariaLabel: label }, ...children);
+
 /** Terms and what they are: `[term, value]`; what is null is left out. */
 export function facts(pairs) {
   const told = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");

@@ -13,6 +13,7 @@ from control_plane.__main__ import listen, make_server
 from control_plane.app import DASHBOARD, create_app
 from control_plane.config import Config
 from control_plane.protection import ALWAYS, HEADERS
+from control_plane.store.alarms import AlarmKind
 from faces.events import EventKind, Status
 
 
@@ -49,6 +50,11 @@ def test_every_symbol_and_style_that_is_named_is_there() -> None:
 def test_every_kind_of_event_has_its_words() -> None:
     words = set(re.findall(r'^  (\w+): \["', (DASHBOARD / "eventwords.js").read_text(), re.MULTILINE))
     assert {*EventKind, Status.PASS, Status.REJECT} - {EventKind.DECISION} <= words
+
+
+def test_every_kind_of_alarm_has_its_words() -> None:
+    words = set(re.findall(r'^  (\w+): "', (DASHBOARD / "alarmlist.js").read_text(), re.MULTILINE))
+    assert set(AlarmKind) <= words
 
 
 @pytest.mark.parametrize("path", ["/", "/dashboard/shell.js", "/faces", "/nowhere", "/openapi.json"])

@@ -196,7 +196,7 @@ def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothin
         assert names(page) == [f"N{n}" for n in reversed(range(7))]
 
 
-@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (320, 600)])
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (320, 600)])
 @pytest.mark.parametrize("place", ["live", "events", "people"])
 def test_it_fits_a_phone_and_a_laptop(
     lone: Any, browser: Browser, event: Any, width: int, height: int, place: str

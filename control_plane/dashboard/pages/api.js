@@ -3,7 +3,7 @@
 import { ask } from "../api.js";
 import { make } from "../dom.js";
 import { field, input } from "../forms.js";
-import { card, empty, pageHead, pill } from "../parts.js";
+import { card, empty, pageHead, pill, scroll } from "../parts.js";
 
 const WORDS = { string: "text", integer: "whole number", number: "number", boolean: "true or false", null: "null", object: "object" };
 
@@ -93,7 +93,7 @@ function fields(title, rows, text = null) {
     {},
     make("h3", {}, title),
     text ? make("p", { className: "note" }, text) : null,
-    make("div", { className: "scroll" }, make("table", {}, make("tbody", {}, ...body))),
+    scroll("Details", make("table", {}, make("tbody", {}, ...body))),
   );
 }
 

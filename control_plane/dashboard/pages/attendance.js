@@ -3,7 +3,7 @@
 import { ask, askAll } from "../api.js";
 import { make, nameText } from "../dom.js";
 import { field, input, select } from "../forms.js";
-import { card, empty, failure, loading, pageHead } from "../parts.js";
+import { card, empty, failure, loading, pageHead, scroll } from "../parts.js";
 import { hrefTo, keep } from "../router.js";
 
 const HOUR = 3600;
@@ -53,7 +53,7 @@ function shown(found) {
   const number = found.people.length === 1 ? "1 person" : `${found.people.length} people`;
   return [
     card(number, make("span", { className: "note" }, `Times in ${found.time_zone}`), chart(found)),
-    card("By person", null, make("div", { className: "scroll" }, table(found))),
+    card("By person", null, scroll("By person", table(found))),
   ];
 }
 

@@ -4,7 +4,7 @@ import { ask } from "../api.js";
 import { make } from "../dom.js";
 import { field, input } from "../forms.js";
 import { clock, whole } from "../moments.js";
-import { button, card, empty, failure, loading, pageHead, pill } from "../parts.js";
+import { button, card, empty, failure, loading, pageHead, pill, scroll } from "../parts.js";
 import { keep } from "../router.js";
 
 const PAGE = 100;
@@ -26,7 +26,7 @@ export default async function (root, page) {
   root.append(
     pageHead("Audit log", "Who did what, and who looked at what: ids only. rollcall audit verify proves that no row was altered.", csv),
     make("div", { className: "filters" }, ...Object.entries(filters).map(([name, control]) => field(labels[name], control))),
-    card("Log", null, make("div", { className: "scroll" }, make("table", {}, make("thead", {}, make("tr", {}, ...head)), body)), note, more),
+    card("Log", null, scroll("Log", make("table", {}, make("thead", {}, make("tr", {}, ...head)), body)), note, more),
   );
 
   const asked = () => Object.fromEntries(Object.entries(filters).map(([name, { value }]) => [name, value.trim()]).filter(([, value]) => value));

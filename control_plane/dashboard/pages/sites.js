@@ -6,7 +6,7 @@ import { confirmed, dialog } from "../dialogs.js";
 import { make, nameText } from "../dom.js";
 import { field, form, input, select } from "../forms.js";
 import { ago, whole } from "../moments.js";
-import { button, card, empty, facts, pageHead, pill } from "../parts.js";
+import { button, card, empty, facts, pageHead, pill, scroll } from "../parts.js";
 import { attempt, toast } from "../toasts.js";
 
 const EVERY_MS = 10_000;
@@ -157,7 +157,7 @@ function edgePart(edge, { writes, galleries, changed }) {
       ["Galleries", lag.length ? lag.map((held) => lagging(named(held.gallery_id), held)).join("; ") : "up to date"],
     ]),
     edge.cameras.length
-      ? make("div", { className: "scroll" }, cameraTable(edge, writes, changed))
+      ? scroll("Cameras", cameraTable(edge, writes, changed))
       : make("p", { className: "note" }, "It watches no camera yet."),
   );
 }
