@@ -22,12 +22,14 @@ export class Feed {
     this.atHead = false;
     this.waiting = [];
     this.busy = false;
+    this.failed = null;
     this.list = make("ol", { className: "rows events", tabIndex: 0, ariaLabel: label });
     this.up = button("Newer events", () => this.newer(), { className: "plain wide", symbol: "up", hidden: true });
     this.down = button("Older events", () => this.older(), { className: "plain wide", hidden: true });
     this.note = make("div", {}, loading());
     this.element = make("div", { className: "feed" }, this.up, this.list, this.note, this.down);
     page.stream.addEventListener("event", ({ detail }) => this.add(detail), { signal: page.signal });
+    page.stream.addEventListener("state", () => page.stream.state === "live" && this.failed?.(), { signal: page.signal });
     page.alarms.addEventListener("change", () => this.mark(), { signal: page.signal });
     this.watcher = new IntersectionObserver((entries) => this.reached(entries), { rootMargin: "200px" });
     page.signal.addEventListener("abort", () => this.watcher.disconnect());
@@ -106,15 +108,18 @@ export class Feed {
     return ask(`/v1/events?${new URLSearchParams({ limit: PAGE, ...this.query, ...more })}`, { signal: this.page.signal });
   }
 
-  /** Do one thing at a time, and show what was wrong with it. */
+  /** Do one thing at a time, and show what was wrong with it; it is done `again` when the connection is back. */
   async turn(work, again) {
     if (this.busy) return;
     this.busy = true;
+    this.failed = null;
     try {
       await work();
       this.note.replaceChildren();
     } catch (error) {
-      if (error.name !== "AbortError") this.note.replaceChildren(failure(error, again));
+      if (error.name === "AbortError") return;
+      this.failed = again;
+      this.note.replaceChildren(failure(error, again));
       return;
     } finally {
       this.busy = false;

@@ -44,7 +44,9 @@ async function show() {
     if (mine !== open) return done?.();
     leave = done ?? null;
   } catch (error) {
-    if (mine === open && error.name !== "AbortError") root.replaceChildren(failure(error, show));
+    if (mine !== open || error.name === "AbortError") return;
+    root.replaceChildren(failure(error, show));
+    stream.addEventListener("state", () => stream.state === "live" && show(), { signal: ended.signal });
   }
   if (!first) (root.querySelector("h1") ?? byId("main")).focus({ preventScroll: true });
 }

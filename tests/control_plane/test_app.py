@@ -29,7 +29,8 @@ def test_the_dashboard_has_no_inline_script_or_style_and_no_other_host() -> None
     for path in DASHBOARD.rglob("*"):
         if path.suffix in (".html", ".js", ".css", ".svg"):
             text = path.read_text().replace("http://www.w3.org/2000/svg", "")
-            assert not re.search(r"https?://|<style|\sstyle=|\son\w+=|javascript:", text), path
+            # Hosts under .example stand in texts, and are nowhere.
+            assert not re.search(r"https?://(?![\w.-]*\.example\b)\w|<style|\sstyle=|\son\w+=|javascript:", text), path
             assert not re.search(r"<script(?![^>]*\ssrc=)", text), path
 
 

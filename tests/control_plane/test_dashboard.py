@@ -165,28 +165,37 @@ def test_a_person_is_added_by_a_photo_and_a_refusal_is_told_in_words(
     (tmp_path / "good.jpg").write_bytes(b"\xff\xd8\xffface")
     (tmp_path / "bad.jpg").write_bytes(b"refuse:several_faces")
     opened(page, server, "people")
+    page.get_by_role("button", name="Add somebody").click()
     page.get_by_label("Name", exact=True).fill(SCRIPT)
-    page.get_by_label("Photo").set_input_files(tmp_path / "bad.jpg")
-    page.get_by_role("button", name="Add").click()
-    expect(page.locator(".outcome")).to_have_text("This will not do. Another.")
-    page.get_by_label("Photo").set_input_files(tmp_path / "good.jpg")
-    page.get_by_role("button", name="Add").click()
-    expect(page.locator(".outcome")).to_contain_text("registered successfully")
+    page.locator("input[type=file]").set_input_files(tmp_path / "bad.jpg")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.locator(".photo-words")).to_contain_text("This will not do. Another.")
+    page.locator("input[type=file]").set_input_files(tmp_path / "good.jpg")
+    expect(page.locator(".photo-words").nth(1)).to_contain_text("Enrolled")
+    page.get_by_role("button", name=f"Go on to {SCRIPT}").click()
+    expect(page.locator("h1")).to_have_text(SCRIPT)
+    page.get_by_role("link", name="All people").click()
     expect(page.locator(".person .who")).to_have_text([SCRIPT])
     page.get_by_label("Search").fill("nobody")
     expect(page.locator(".person")).to_have_count(0)
 
 
 def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothing_twice(
-    running: Any, fresh: Any, tmp_path: Path, page: Page, event: Any
+    running: Any, fresh: Any, tmp_path: Path, browser: Browser, page: Page, event: Any
 ) -> None:
+    late = browser.new_page()
     database = fresh(tmp_path)
     with running(database, tmp_path) as server:
         port = str(server.port)
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3)))
         opened(page, server)
         expect(page.locator(".event")).to_have_count(3)
+        late.route("**/v1/events?limit=40*", lambda route: route.abort())
+        opened(late, server)
+        expect(late.get_by_role("button", name="Try again")).to_be_visible()
+        late.unroute_all()
     expect(page.locator("#connection")).to_have_text("Reconnecting")
+    expect(late.locator("#connection")).to_have_text("Reconnecting")
     with running(database, tmp_path, PORT=port) as server:
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3, 6)))
         expect(page.locator("#connection")).to_have_text("Connected")
@@ -194,6 +203,9 @@ def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothin
         server.edge("e1").send(event(name="N6", thumbnail=None))
         expect(page.locator(".event")).to_have_count(7)
         assert names(page) == [f"N{n}" for n in reversed(range(7))]
+        expect(late.locator(".event")).to_have_count(7)
+        assert names(late) == names(page)
+    late.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (320, 600)])

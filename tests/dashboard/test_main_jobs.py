@@ -119,6 +119,7 @@ def test_6_when_the_control_plane_is_killed_the_feed_goes_on_nothing_missing_and
     product: Any, open_page: Any, page: Page
 ) -> None:
     open_page(page, product, "events")
+    page.locator(".event").first.wait_for()
     before = page.locator(".event").count()
     product.kill_control_plane()
     expect(page.locator("#connection")).to_have_text("Reconnecting")

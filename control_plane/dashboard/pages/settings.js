@@ -6,7 +6,7 @@ import { confirmed, dialog } from "../dialogs.js";
 import { make, nameText } from "../dom.js";
 import { field, form, input, select } from "../forms.js";
 import { clock } from "../moments.js";
-import { button, card, empty, pageHead, pill } from "../parts.js";
+import { button, card, empty, pageHead, pill, scroll } from "../parts.js";
 import { attempt, toast } from "../toasts.js";
 
 const KINDS = [
@@ -37,7 +37,7 @@ const placeNames = (held, sites) => (held === null ? "all sites" : held.map((id)
 async function tableCard(title, page, { path: from, columns, row, add, none }) {
   const body = make("tbody", {});
   const head = make("tr", {}, ...columns.map((text) => make("th", { scope: "col" }, text || make("span", { className: "hidden" }, "What can be done"))));
-  const holder = make("div", { className: "scroll" });
+  const holder = scroll(title);
   async function show() {
     const items = await askAll(from, page);
     body.replaceChildren(...items.map((item) => row(item, show)));
