@@ -36,7 +36,7 @@ def _take(browser: Browser, server: Server, scheme: str, size: dict[str, int], f
     context = browser.new_context(viewport=size, color_scheme=scheme, locale="en-GB")  # type: ignore[arg-type]
     page = context.new_page()
     person = server.get("/v1/identities", params={"name": NAMES[0]}).json()["items"][0]["id"]
-    site = server.get("/v1/sites").json()["items"][-1]["id"]
+    site = next(s["id"] for s in server.get("/v1/sites").json()["items"] if s["name"] == "Harbour")
     places = {name: name for name in PAGES} | {"person": f"people/{person}", "attendance": f"attendance?site={site}"}
     for name, place in places.items():
         page.goto(f"{server.url}/#/{place}")
