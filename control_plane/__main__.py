@@ -68,7 +68,7 @@ def main() -> int:
         return BAD_SETTING
     if not config.encrypt:
         log.warning(seals.OFF)
-    server = make_server(app, certificate)
+    server = make_server(app, certificate, app.state.plane)
     scheme = "https" if certificate else "http"
     log.info("listening on %s", ", ".join(f"{scheme}://{_address(s)}" for s in sockets))
     with contextlib.suppress(KeyboardInterrupt), certificate.renewed() if certificate else contextlib.nullcontext():
@@ -106,9 +106,8 @@ def listen(config: Config) -> list[socket.socket]:
         return sockets
 
 
-def make_server(app: Starlette, certificate: Certificate | None = None) -> Server:
-    """uvicorn, set up for long-lived sockets; run it with the sockets of `listen`."""
-    plane: Plane = app.state.plane
+def make_server(app: Starlette, certificate: Certificate | None = None, plane: Plane | None = None) -> Server:
+    """uvicorn, set up for long-lived sockets; run it with the sockets of `listen`. `plane` is told of the end."""
     return Server(
         uvicorn.Config(
             app,
@@ -127,10 +126,14 @@ def make_server(app: Starlette, certificate: Certificate | None = None) -> Serve
             timeout_keep_alive=65,
             timeout_graceful_shutdown=5,
         ),
-        plane.config.drain_s,
-        ending=plane.end,
-        ended=plane.feed.hurry,
+        plane.config.drain_s if plane else 0,
+        ending=plane.end if plane else _nobody,
+        ended=plane.feed.hurry if plane else _nobody,
     )
+
+
+def _nobody() -> None:
+    """Nobody is to be told."""
 
 
 def _listening(host: str, port: int, name: str) -> socket.socket:
