@@ -15,10 +15,10 @@ import msgspec
 import pytest
 import requests
 
+from edge.delivery import Poster
 from edge.plane import ControlPlane
 from edge.replica import Replica
 from edge.spool import Spool
-from edge.uplink import Poster
 from faces import wire
 from faces.encoding import SFACE
 from faces.events import Event, Status, uuid7

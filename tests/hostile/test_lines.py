@@ -16,10 +16,10 @@ import msgspec
 import pytest
 
 from edge import plane as edge_plane
+from edge.delivery import Poster
 from edge.plane import ControlPlane
 from edge.replica import Replica
 from edge.spool import Spool
-from edge.uplink import Poster
 from faces import wire
 from faces.encoding import SFACE
 from faces.errors import RollcallError
