@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from control_plane.store import galleries, identities
+from control_plane.store.db import Database
 from control_plane.store.tables import enrollments
 
 
@@ -285,9 +286,10 @@ def test_erasing_removes_rows_and_photos_and_tells_the_galleries(server: Any) ->
 
 
 def test_after_an_erasure_no_byte_of_the_encoding_is_left_in_the_database_files(
-    running: Any, sqlite: Any, tmp_path: Any
+    running: Any, template: Any, tmp_path: Any
 ) -> None:
-    with running(sqlite, tmp_path) as server:
+    (tmp_path / "rollcall.db").write_bytes(template.read_bytes())
+    with running(Database(f"sqlite:///{tmp_path / 'rollcall.db'}"), tmp_path) as server:
         person = server.person("Ann Unforgettable")
         with server.database.read() as connection:
             rows = [r for r in galleries.snapshot(connection, "default")[1] if hasattr(r, "data")]
