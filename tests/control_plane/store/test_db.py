@@ -13,14 +13,16 @@ from control_plane.store.db import Database, Unavailable, UtcDateTime, insert_ro
 from control_plane.store.tables import counters
 from faces.errors import Conflict, SettingError
 
+EVENTS = counters.c.name == "events"
+MINE = sa.select(counters.c.value).where(EVENTS)
+
 
 def test_concurrent_read_modify_write_loses_nothing(database: Database) -> None:
     def count() -> None:
         for _ in range(25):
             with database.write() as connection:
-                mine = sa.select(counters.c.value).where(counters.c.name == "events").with_for_update()
-                value = connection.execute(mine).scalar_one()
-                connection.execute(counters.update().values(value=value + 1))
+                value = connection.execute(MINE.with_for_update()).scalar_one()
+                connection.execute(counters.update().where(EVENTS).values(value=value + 1))
 
     threads = [threading.Thread(target=count) for _ in range(4)]
     for thread in threads:
@@ -28,23 +30,23 @@ def test_concurrent_read_modify_write_loses_nothing(database: Database) -> None:
     for thread in threads:
         thread.join()
     with database.read() as connection:
-        assert connection.execute(sa.select(counters.c.value)).scalar_one() == 100
+        assert connection.execute(MINE).scalar_one() == 100
 
 
 def test_a_transaction_that_raises_leaves_nothing(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.write() as connection:  # noqa: PT012
-        connection.execute(counters.update().values(value=7))
+        connection.execute(counters.update().where(EVENTS).values(value=7))
         _ = 1 / 0
     with database.read() as connection:
-        assert connection.execute(sa.select(counters.c.value)).scalar_one() == 0
+        assert connection.execute(MINE).scalar_one() == 0
 
 
 def test_a_read_sees_one_state_while_others_write(database: Database) -> None:
     with database.read() as reading:
-        before = reading.execute(sa.select(counters.c.value)).scalar_one()
+        before = reading.execute(MINE).scalar_one()
         with database.write() as writing:
-            writing.execute(counters.update().values(value=before + 1))
-        assert reading.execute(sa.select(counters.c.value)).scalar_one() == before
+            writing.execute(counters.update().where(EVENTS).values(value=before + 1))
+        assert reading.execute(MINE).scalar_one() == before
 
 
 def test_sqlite_commits_to_the_disk_and_overwrites_what_is_deleted(sqlite: Database) -> None:
