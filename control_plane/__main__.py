@@ -17,7 +17,8 @@ from control_plane.config import Config
 from control_plane.heads import BoundedHeads
 from control_plane.plane import Plane
 from control_plane.server import Server
-from control_plane.store import access, schema, seals
+from control_plane.store import access, replay, schema, seals
+from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, Unavailable, utcnow
 from control_plane.store.vault import open_vault
 from control_plane.ws.protocol import Protocol
@@ -54,6 +55,8 @@ def main() -> int:
         )
         schema.prepare(database, utcnow())
         seals.bind(database)
+        if back := replay.at_start(database, BlobStore(config.data_dir / "blobs", vault), utcnow()):
+            log.warning("%d people who were erased were in the database again: they are erased once more", back)
         check_access(database, config)
         certificate = Certificate(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         sockets = listen(config)

@@ -24,6 +24,7 @@ from control_plane.store import (
     import_chunks,
     imports,
     reencodings,
+    replay,
     retention,
     seals,
     unknowns,
@@ -104,6 +105,7 @@ class Worker:
         )
         version.check(self._database)
         seals.bind(self._database)
+        replay.at_start(self._database, BlobStore(config.data_dir / "blobs", self._database.vault), utcnow())
         engines = Engines(config, metrics)
         self._model = self._active() or engines.load(config.engine).model
         jobs = _jobs(config, self._database, engines, engines.load(self._model))

@@ -395,8 +395,9 @@ def jpeg() -> bytes:
     return JPEG
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For a file's tests alone: while it is there its event loop runs, and no test can run another."""
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
