@@ -24,7 +24,7 @@ def gone(database: Database, blobs: BlobStore) -> str:
         ann = enroll(connection, "Ann")
         photo = identities.Photo(id=new_id(NOW), identity_id=ann, quality={}, created_at=NOW)
         identities.add_photo(connection, photo, blob="photos/01", sha256="0")
-        assert identities.erase(connection, ann, NOW) == ["photos/01"]
+        assert identities.erase(connection, ann, NOW) == [f"keys/person/{ann}", "photos/01"]
     return ann
 
 
@@ -91,8 +91,8 @@ def test_a_photo_put_forward_by_name_is_refused_when_the_person_is_erased(databa
         ann, bob = enroll(connection, "Ann"), enroll(connection, "Bob")
         enroll(connection, "Bob")
         late, of_bob = put_forward("Ann"), put_forward("Bob")
-        assert identities.erase(connection, ann, NOW) == ["photos/Ann"]
-        assert identities.erase(connection, bob, NOW) == []
+        assert identities.erase(connection, ann, NOW) == [f"keys/person/{ann}", "photos/Ann"]
+        assert identities.erase(connection, bob, NOW) == [f"keys/person/{bob}"]
         found = enrollments.get(connection, late)
         assert (found.state, found.reason, found.name) == (State.REFUSED, Reason.IDENTITY_ERASED, None)
         assert enrollments.get(connection, of_bob).state is State.PENDING
