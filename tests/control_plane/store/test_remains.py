@@ -63,14 +63,15 @@ def test_while_somebody_reads_what_was_there_it_is_not_scrubbed(
     assert scrubbed(database, ann)
 
 
-def test_postgres_keeps_no_dead_row_of_anybody_erased(postgres_url: str, database: Database, tmp_path: Path) -> None:
+def test_postgres_keeps_no_dead_row_of_anybody_erased(database: Database, tmp_path: Path) -> None:
     if database.is_sqlite:
         return
     blobs = BlobStore(tmp_path / "blobs")
     gone(database, blobs)
 
     def dead() -> int:
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
+        url = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(url, autocommit=True) as connection:
             query = "VACUUM (VERBOSE) encodings"
             told: list[str] = []
             connection.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
