@@ -124,10 +124,10 @@ class Admitting:
         names = [photo_blob(work.id, item.seq) for item in page]
         missing = [(n, item) for n, item in zip(names, page, strict=True) if not self._blobs.path(n).is_file()]
         if missing and work.blob is not None:
-            self._blobs.expect(name for name, _ in missing)
+            secrets = self._blobs.expect(name for name, _ in missing)
             with self._blobs.open(work.blob) as file:
                 for name, item in missing:
-                    self._blobs.put(name, archive.read(file, Place(*item.place), self._limits))
+                    self._blobs.put(name, archive.read(file, Place(*item.place), self._limits), secrets)
 
     def _rehearsed(self, work: imports.Work) -> Newcomers:
         """What a dry run that broke off had decided before."""

@@ -37,6 +37,10 @@ AT_LEAST_EVERY_S = 0.5
 """How often time alone is looked at (retries and expired leases), while nothing is committed."""
 
 
+LOST_EVERY_S = 1.0
+"""The same where commits are not noticed, as whoever commits sends the message, too: here are those that were lost,
+and what becomes due by time alone."""
+
 CALM_EVERY = timedelta(seconds=2)
 """How often that is asked which nobody waits for: each question costs half a millisecond."""
 
@@ -99,12 +103,13 @@ class Sweeper:
 
     def _run(self, stop: threading.Event, over: Callable[[], bool]) -> None:
         with Watch(self._database) as watch:
-            waited = AT_LEAST_EVERY_S
-            # Where commits cannot be noticed, whoever commits sends the messages; here are those that were lost.
-            interval_s = watch.interval_s if self._database.is_sqlite else AT_LEAST_EVERY_S
+            interval_s, every_s = LOST_EVERY_S, LOST_EVERY_S
+            if self._database.is_sqlite:
+                interval_s, every_s = watch.interval_s, AT_LEAST_EVERY_S
+            waited = every_s
             while not stop.wait(interval_s):
                 waited += interval_s
-                if watch.changed() or waited >= AT_LEAST_EVERY_S:
+                if watch.changed() or waited >= every_s:
                     waited = 0.0
                     self.sweep()
                     if over():

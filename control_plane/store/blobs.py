@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -70,10 +70,11 @@ class BlobStore:
         self._root = root
         self._vault = vault
 
-    def put(self, name: str, data: bytes) -> None:
-        """Store durably under `name`; returns when the bytes are on disk."""
+    def put(self, name: str, data: bytes, secrets: Mapping[str, Secret] | None = None) -> None:
+        """Store durably under `name`; returns when the bytes are on disk. `secrets` is what `expect` gave, where it was
+        asked for several at once."""
         path = self.path(name)
-        secret = self.expect([name]).get(name)
+        secret = (self.expect([name]) if secrets is None else secrets).get(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         try:
