@@ -344,7 +344,7 @@ def _on_sqlite_connect(connection: Any, _record: object) -> None:
 
 
 def _set(connection: Any, pragma: str) -> None:
-    """Where another process makes a new file a WAL database just now, SQLite does not wait: it says that it is locked."""
+    """Where another process makes a new file a WAL database just now, SQLite does not wait: it says it is locked."""
     until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
