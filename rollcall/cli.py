@@ -264,6 +264,33 @@ def doctor(role: str, as_json: bool) -> None:
     sys.exit(report.exit_code)
 
 
+@cli.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--vault", type=click.Path(file_okay=False, path_type=Path), help="A folder for the keys, apart from it.")
+@click.option("--data", type=click.Path(path_type=Path), default="rollcall-data", show_default=True, envvar="DATA_DIR")
+def backup(folder: Path, vault: Path | None, data: Path) -> None:
+    """Back up database, photos and archives into FOLDER, while everything runs; what is there already is not copied
+    again."""
+    from rollcall.backing_up import back_up
+
+    back_up(data, folder, vault, console)
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--vault", type=FOLDER, help="The copy of the keys, where there are none in place.")
+@click.option("--replace", is_flag=True, help="There is a database, and what came after the backup is to be lost.")
+@click.option("--data", type=click.Path(path_type=Path), default="rollcall-data", show_default=True, envvar="DATA_DIR")
+def restore(folder: Path, vault: Path | None, replace: bool, data: Path) -> None:
+    """Have all be as it was when the backup in FOLDER was made, but for whoever was erased since.
+
+    Control plane and worker are stopped meanwhile. A backup of SQLite can be restored to PostgreSQL, and back.
+    """
+    from rollcall.backing_up import restore as put_back
+
+    put_back(data, folder, vault, replace, console)
+
+
 @cli.group()
 def secrets() -> None:
     """The master key, by which what is sealed can be read."""

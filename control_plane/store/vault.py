@@ -255,7 +255,7 @@ def open_vault(url: str, source: Source, *, sealing: bool = True) -> Vault:
     """
     database = Database(url, pool_size=POOL)
     try:
-        _make_tables(database)
+        make_tables(database)
         masters = Masters(source)
         with database.write() as connection:
             lock_state(connection)
@@ -275,7 +275,8 @@ def person(identity_id: str) -> str:
     return f"{PERSON}{identity_id}"
 
 
-def _make_tables(database: Database) -> None:
+def make_tables(database: Database) -> None:
+    """Make the tables where they are not there yet. Two that do so at once do it one after the other."""
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365114)"))
