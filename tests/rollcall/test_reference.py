@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import msgspec
 from click.testing import CliRunner
@@ -25,3 +26,8 @@ def test_every_link_leads_to_a_heading() -> None:
 def test_the_document_is_printed_as_it_is_served() -> None:
     printed = CliRunner().invoke(cli, ["openapi"]).output
     assert msgspec.json.decode(printed) == msgspec.json.decode(msgspec.json.encode(document()))
+
+
+def test_the_documentation_holds_the_api_as_it_is() -> None:
+    kept = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
+    assert kept.strip() == markdown(document()).strip(), "rollcall openapi --markdown > docs/api.md"
