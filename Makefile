@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests stay together, as they share what was set up for them. With ARGS=-n0 all run in one process.
+TESTS := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-all lint lock clean
 
@@ -9,12 +11,12 @@ demo: $(VENV)/ready
 	$(BIN)/python -m rollcall demo $(ARGS)
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest $(ARGS)
+	$(TESTS) $(ARGS)
 
 # Once on each pair of database and broker; tests/services.py says where they are looked for.
 test-all: test
-	TEST_DATABASE=postgres TEST_BROKER=redis $(BIN)/python -m pytest $(ARGS)
-	TEST_DATABASE=postgres TEST_BROKER=rabbitmq $(BIN)/python -m pytest $(ARGS)
+	TEST_DATABASE=postgres TEST_BROKER=redis $(TESTS) $(ARGS)
+	TEST_DATABASE=postgres TEST_BROKER=rabbitmq $(TESTS) $(ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from control_plane.config import Config
@@ -126,7 +126,7 @@ def needed(connection: Connection) -> bool:
 
 
 def table(found: Iterable[Key], now: datetime) -> Table:
-    shown = Table("id", "role", "name", "sites", "created", "expires", "last used", "state")
+    shown = Table(Column("id", no_wrap=True), "role", "name", "sites", "created", "expires", "last used", "state")
     for key in found:
         state = "revoked" if key.revoked_at else "expired" if key.expires_at and key.expires_at <= now else "in force"
         cells = key.id, key.role, key.name, "all" if key.sites is None else ", ".join(key.sites)

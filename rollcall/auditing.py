@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC
 from typing import ClassVar
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from control_plane.store import audit
@@ -24,7 +24,7 @@ class Tampered(RollcallError):
 def table(connection: Connection, last: int, actor: str | None, concerning: str | None) -> Table:
     """The newest rows, the newest last."""
     wanted = Wanted(actor=actor, concerning=concerning)
-    shown = Table("position", "at", "actor", "action", "what", "from", "outcome")
+    shown = Table("position", "at", "actor", "action", Column("what", no_wrap=True), "from", "outcome")
     for row in reversed(audit.listing(connection, limit=last, newest_first=True, wanted=wanted)):
         what = " ".join(filter(None, (row.resource_id, row.other_id)))
         cells = f"{row.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", row.actor, row.action, what, row.address, row.outcome

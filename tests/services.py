@@ -25,7 +25,10 @@ from control_plane.store.db import Database
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
-REDIS = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/11")
+RUNNER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Which of the run's processes this is: each has what it does not share."""
+
+REDIS = os.environ.get("TEST_REDIS_URL", f"redis://127.0.0.1:6379/{11 + RUNNER % 5}")
 AMQP = os.environ.get("TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672")
 
 DATABASE = os.environ.get("TEST_DATABASE", "")

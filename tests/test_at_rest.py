@@ -193,7 +193,7 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_no_file_holds_a_template_or_a_picture(data: Path, tmp_path: Path, database_url: str | None) -> None:
     with at_work(data, tmp_path, database_url, encrypt=True, quick=database_url is None) as (site, lookout):
         assert site.scan() == set()
@@ -202,7 +202,7 @@ def test_no_file_holds_a_template_or_a_picture(data: Path, tmp_path: Path, datab
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_the_scan_finds_what_is_not_sealed(data: Path, tmp_path: Path) -> None:
     with at_work(data, tmp_path, None, encrypt=False) as (site, lookout):
         found = {kind for kind in KINDS for path in site.scan() if kind in path}

@@ -94,7 +94,7 @@ def test_a_wrong_setting_stops_the_start_and_names_itself(
 
 def test_a_process_that_was_told_something_wrong_ends_with_status_2_and_words(tmp_path: Path) -> None:
     with started(tmp_path, HOST="0.0.0.0") as process:
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
         assert process.returncode == 2
         assert "HOST" in output
         assert "Traceback" not in output

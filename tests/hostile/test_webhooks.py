@@ -80,6 +80,8 @@ class Liar:
         with suppress(OSError):
             while True:
                 question, sender = self._socket.recvfrom(512)
+                if not question:
+                    return
                 self._socket.sendto(self._answer(question), sender)
 
     def _answer(self, question: bytes) -> bytes:

@@ -275,7 +275,7 @@ def logged(url: str) -> Iterator[dict[str, Any]]:
         after = items[-1]["position"]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_a_rolling_restart_loses_no_event_and_doubles_no_job(tmp_path: Path) -> None:
     roll(tmp_path, edges=4, watchers=6, photo=None)
 
