@@ -22,7 +22,10 @@ from rollcall.user_commands import users
 if TYPE_CHECKING:
     from control_plane.store.db import Database
 
-console = Console(highlight=False)
+WIDE = 200
+"""Columns where no terminal says how many it has: what goes on to another program is not cut."""
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
