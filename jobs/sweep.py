@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -41,7 +41,7 @@ LOST_EVERY_S = 1.0
 """The same where commits are not noticed, as whoever commits sends the message, too: here are those that were lost,
 and what becomes due by time alone."""
 
-CALM_EVERY = timedelta(seconds=2)
+CALM_EVERY = timedelta(seconds=5)
 """How often that is asked which nobody waits for: each question costs half a millisecond."""
 
 
@@ -67,25 +67,36 @@ class Sweeper:
         self._failures = failures
         self._calm_at: datetime | None = None
         self._nudged: dict[tuple[Send, str], datetime] = {}
+        self._turn = threading.Lock()
 
     def sweep(self) -> int:
         """Send a message for each due row that has not just had one; returns how many."""
         now = self._clock()
-        self._nudged = {nudge: at for nudge, at in self._nudged.items() if now - at < NUDGE_AGAIN}
-        sent = 0
         calm = self._calm_at is not None and timedelta(0) <= now - self._calm_at < CALM_EVERY
         if not calm:
             self._calm_at = now
-        asked = {due: send for due, send in self._sends.items() if not (calm and due in self._calm)}
-        with self._database.read() as connection:
-            found = {send: due(connection, now, limit=BATCH) for due, send in asked.items()}
-        for send, rows in found.items():
-            for row in rows:
-                if (send, row) not in self._nudged:
-                    send(row)
-                    self._nudged[send, row] = now
-                    sent += 1
-        return sent
+        return self._send([due for due in self._sends if not (calm and due in self._calm)], now)
+
+    def look_at(self, due: Due) -> None:
+        """The same at once, from any thread, for one kind: what somebody has just made due. What fails is left to the
+        next sweep."""
+        try:
+            self._send([due], self._clock())
+        except Unavailable as error:
+            log.warning("%s", error.message)
+        except self._failures as error:
+            log.warning("the broker does not take messages: %s", type(error).__name__)
+
+    def _send(self, dues: Iterable[Due], now: datetime) -> int:
+        with self._turn:
+            self._nudged = {nudge: at for nudge, at in self._nudged.items() if now - at < NUDGE_AGAIN}
+            with self._database.read() as connection:
+                found = [(self._sends[due], row) for due in dues for row in due(connection, now, limit=BATCH)]
+            fresh = [nudge for nudge in found if nudge not in self._nudged]
+            for send, row in fresh:
+                send(row)
+                self._nudged[send, row] = now
+            return len(fresh)
 
     def run(self, stop: threading.Event, over: Callable[[], bool] = lambda: False) -> None:
         """Sweep until `stop`, or until a sweep after which it is `over`: at once when somebody commits, and every so

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import NamedTuple
 
 import dramatiq
@@ -51,7 +52,7 @@ from jobs.encode import Encoding
 from jobs.ending import Ending
 from jobs.expiring import Expiring
 from jobs.identify import Identifying
-from jobs.looking import Looking
+from jobs.looking import STAY, Looking
 from jobs.metrics import Metrics, TimedEngine
 from jobs.outbound import Outbound
 from jobs.planning import Planning
@@ -80,17 +81,19 @@ IDLE_MS, QUICK_IDLE_MS = 1000, 250
 """How long a thread waits before it asks an empty queue again: Redis is polled, and each asking costs. The shorter time
 is for queues behind which somebody stands and waits."""
 
-QUICK = (ENCODE, WEBHOOKS)
+QUICK = (ENCODE, IMPORTS, HOUSEKEEPING, WEBHOOKS)
 
 
 class Job(NamedTuple):
-    """An actor: what it does with a row, which rows are due for it, how long it may take, and whether nobody waits."""
+    """An actor: what it does with a row, which rows are due for it, how long it may take, whether nobody waits, and
+    what it may have made due when it is done."""
 
     name: str
     run: Callable[[str], None]
     due: Due
     limit_ms: int
     calm: bool = False
+    then: Due | None = None
 
 
 class Worker:
@@ -109,7 +112,7 @@ class Worker:
         engines = Engines(config, metrics)
         self._model = self._active() or engines.load(config.engine).model
         jobs = _jobs(config, self._database, engines, engines.load(self._model))
-        self._pools = [Pool(config.broker_url, metrics, *queue) for queue in jobs]
+        self._pools = [Pool(config.broker_url, metrics, self._look_at, *queue) for queue in jobs]
         sends: dict[Due, Send] = {due: send for pool in self._pools for due, send in pool.sends.items()}
         calm = {job.due for _, _, declared in jobs for job in declared if job.calm}
         self._swept = metrics.swept
@@ -127,6 +130,9 @@ class Worker:
             with ThreadPoolExecutor(len(self._pools)) as stopping:
                 list(stopping.map(Pool.stop, self._pools))
             self._database.close()
+
+    def _look_at(self, due: Due) -> None:
+        self._sweeper.look_at(due)
 
     def _over(self) -> bool:
         """Asked after each sweep: whether galleries go by another engine."""
@@ -170,7 +176,9 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
     encoding = Encoding(database, blobs, engine, utcnow, limits=photo, admission=admission)
     keep = timedelta(seconds=config.keep_answers_s)
     identifying = Identifying(database, blobs, engine, copies, utcnow, keep=keep, limits=photo)
-    looking = Looking(database, blobs, engine, utcnow, limits=limits, photo_limits=photo)
+    looking = Looking(database, blobs, engine, utcnow, limits=limits, photo_limits=photo, stay=STAY)
+    # Two for each thread: the one it is at, and the one it goes on with.
+    chunks = partial(import_chunks.due, wake=2 * config.worker_threads)
     admitting = Admitting(database, blobs, admission, utcnow, limits)
     planning = Planning(database, blobs, utcnow, limits)
     ending = Ending(database, blobs, utcnow)
@@ -200,7 +208,7 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
         discards.carry_out(database, blobs, [blob])
 
     housekeeping = [
-        Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS),
+        Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS, then=chunks),
         Job("admit", current(admitting.run), imports.admissible, IMPORT_LIMIT_MS),
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
         Job("plan_reencoding", reencoding.plan, reencodings.unplanned, ENCODE_LIMIT_MS),
@@ -215,13 +223,14 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
         Job("scrub", scrubbing.run, scrub.due, IMPORT_LIMIT_MS, calm=True),
         Job("seal", sealing.Sealing(database, blobs).run, sealing.due, SEAL_LIMIT_MS, calm=True),
     ]
+    look = Job("look", current(looking.run), chunks, ENCODE_LIMIT_MS, then=imports.admissible)
     encode = [
         Job("enroll", current(encoding.run), enrollments.due, ENCODE_LIMIT_MS),
         Job("identify", current(identifying.run), identifications.due, ENCODE_LIMIT_MS),
     ]
     return [
         (ENCODE, config.worker_threads, encode),
-        (IMPORTS, config.worker_threads, [Job("look", current(looking.run), import_chunks.due, ENCODE_LIMIT_MS)]),
+        (IMPORTS, config.worker_threads, [look]),
         (REENCODE, config.worker_threads, [Job("reencode", reencoding.run, reencodings.due, ENCODE_LIMIT_MS)]),
         (HOUSEKEEPING, HOUSEKEEPING_THREADS, housekeeping),
         (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, deliveries.due, DELIVER_LIMIT_MS)]),
@@ -234,10 +243,18 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
 
 
 class Pool:
-    """A queue of its own, the actors on it, and the threads that run them."""
+    """A queue of its own, the actors on it, and the threads that run them. `look_at` sends what has become due."""
 
-    def __init__(self, broker_url: str | None, metrics: Metrics, queue: str, threads: int, jobs: Sequence[Job]) -> None:
-        self.broker, self._metrics = make_broker(broker_url), metrics
+    def __init__(
+        self,
+        broker_url: str | None,
+        metrics: Metrics,
+        look_at: Callable[[Due], None],
+        queue: str,
+        threads: int,
+        jobs: Sequence[Job],
+    ) -> None:
+        self.broker, self._metrics, self._look_at = make_broker(broker_url), metrics, look_at
         self.sends: dict[Due, Send] = {job.due: self._declare(queue, job).send for job in jobs}
         idle_ms = QUICK_IDLE_MS if queue in QUICK else IDLE_MS
         self.threads = dramatiq.Worker(self.broker, worker_threads=threads, worker_timeout=idle_ms)
@@ -252,8 +269,18 @@ class Pool:
         declare = dramatiq.actor(
             actor_name=job.name, queue_name=queue, broker=self.broker, max_retries=0, time_limit=job.limit_ms
         )
-        actor: dramatiq.Actor[[str], None] = declare(self._metrics.timed(job.name, job.run))
+        actor: dramatiq.Actor[[str], None] = declare(self._then(job.then, self._metrics.timed(job.name, job.run)))
         return actor
+
+    def _then(self, due: Due | None, run: Callable[[str], None]) -> Callable[[str], None]:
+        if due is None:
+            return run
+
+        def followed(row_id: str) -> None:
+            run(row_id)
+            self._look_at(due)
+
+        return followed
 
 
 def work(config: Config, metrics: Metrics, stop: threading.Event) -> None:

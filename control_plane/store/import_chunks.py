@@ -34,31 +34,37 @@ def add(connection: sa.Connection, import_id: str, seqs: Iterable[int]) -> None:
         connection.execute(import_chunks.insert(), rows)
 
 
-def due(connection: sa.Connection, now: datetime, *, limit: int = 100) -> list[str]:
-    """Chunks of running imports that nobody holds, as `import:number`, in the order of import and archive."""
+def due(connection: sa.Connection, now: datetime, *, limit: int = 100, wake: int = 8) -> list[str]:
+    """Running imports with chunks that nobody holds, as `import:turn`: for as many encoders as there are such chunks,
+    but no more than `wake`, as each goes on to its next chunk by itself."""
     query = (
-        sa.select(import_chunks.c.import_id, import_chunks.c.number)
+        sa.select(import_chunks.c.import_id, sa.func.count().label("free"))
         .join(imports)
         .where((imports.c.state == "running") & _free(now))
-        .order_by(import_chunks.c.import_id, import_chunks.c.number)
+        .group_by(import_chunks.c.import_id)
+        .order_by(import_chunks.c.import_id)
         .limit(limit)
     )
-    return [f"{row.import_id}:{row.number}" for row in connection.execute(query)]
+    return [f"{row.import_id}:{turn}" for row in connection.execute(query) for turn in range(min(row.free, wake))]
 
 
-def claim(connection: sa.Connection, import_id: str, number: int, owner: str, now: datetime) -> Chunk | None:
-    """Take the lease of a chunk of a running import; None if it is done, or somebody else's."""
+def claim(connection: sa.Connection, import_id: str, owner: str, now: datetime) -> Chunk | None:
+    """Take the lease of the first chunk of a running import that nobody holds; None if there is none."""
     blob = sa.select(imports.c.blob).where((imports.c.id == import_id) & (imports.c.state == "running"))
     archive = connection.execute(blob).scalar()
+    if archive is None:
+        return None
+    mine = import_chunks.c.import_id == import_id
+    first = sa.select(import_chunks.c.number).where(mine & _free(now)).order_by(import_chunks.c.number).limit(1)
     taken = connection.execute(
         import_chunks.update()
-        .where(_chunk(import_id, number) & _free(now))
+        .where(mine & (import_chunks.c.number == first.with_for_update(skip_locked=True).scalar_subquery()))
         .values(lease_owner=owner, lease_until=now + LEASE, attempts=import_chunks.c.attempts + 1)
-        .returning(import_chunks.c.attempts)
+        .returning(import_chunks.c.number, import_chunks.c.attempts)
     ).one_or_none()
-    if archive is None or taken is None:
+    if taken is None:
         return None
-    return Chunk(import_id=import_id, number=number, blob=archive, attempts=taken.attempts)
+    return Chunk(import_id=import_id, number=taken.number, blob=archive, attempts=taken.attempts)
 
 
 def held(connection: sa.Connection, chunk: Chunk, owner: str, now: datetime) -> bool:

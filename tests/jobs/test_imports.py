@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from faces.engine import Engine
 from faces.errors import Conflict, Reason
 from faces.gallery import Kind, SettingsRow
 from jobs.admission import Admission
+from jobs.looking import Looking
 
 G = galleries.DEFAULT_GALLERY
 
@@ -223,11 +225,40 @@ def test_the_archives_order_decides_whoever_encodes_first(
     names = ("first.jpg", "second.jpg", "third.jpg")
     row = office.hand_in(dict(zip(names, (portraits[n] for n in ("obama", "obama2", "biden")), strict=True)))
     office.planning.run(row)
-    for key in reversed(office.due(import_chunks.due)):
-        assert office.people() == {}
-        office.looking.run(key)
-        office.admitting.run(row)
+    office.ask(import_chunks.claim, row, "slow", datetime.now(UTC))
+    office.looking.run(row)
+    office.looking.run(row)
+    office.admitting.run(row)
+    assert (office.people(), office.due(imports.admissible)) == ({}, [])
+    expire(office)
+    office.work(row)
     assert office.outcomes(row) == {"first.jpg": "accepted", "second.jpg": "look_alike", "third.jpg": "accepted"}
+
+
+def test_an_encoder_goes_on_from_chunk_to_chunk_until_its_time_is_up(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_chunks, "SIZE", 2)
+    monkeypatch.setattr("jobs.planning.BATCH", 2)
+    row = office.hand_in({f"{n}.jpg": b"x" for n in range(6)})
+    office.planning.run(row)
+    office.looking.run(row)
+    assert list(office.outcomes(row).values()) == ["not_an_image"] * 2 + ["planned"] * 4
+    Looking(office.database, office.blobs, office.engine, lambda: datetime.now(UTC), stay=timedelta(minutes=1)).run(row)
+    assert set(office.outcomes(row).values()) == {"not_an_image"}
+
+
+def test_an_import_is_due_for_as_many_encoders_as_it_has_chunks_but_for_no_more_than_are_woken(
+    office: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_chunks, "SIZE", 2)
+    monkeypatch.setattr("jobs.planning.BATCH", 2)
+    row = office.hand_in({f"{n}.jpg": b"x" for n in range(6)})
+    office.planning.run(row)
+    assert office.due(partial(import_chunks.due, wake=2)) == [f"{row}:0", f"{row}:1"]
+    assert len(office.due(import_chunks.due)) == 3
+    office.ask(import_chunks.claim, row, "one", datetime.now(UTC))
+    assert len(office.due(import_chunks.due)) == 2
 
 
 def test_a_page_is_one_range_of_revisions(office: Any, people: dict[str, list[bytes]]) -> None:
@@ -297,7 +328,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(
         found = real(*arguments)
         with office.database.write() as connection:
             later = datetime.now(UTC) + 2 * import_chunks.LEASE
-            assert import_chunks.claim(connection, row, 0, "a thief", later)
+            assert import_chunks.claim(connection, row, "a thief", later)
         return found
 
     monkeypatch.setattr(looking, "enroll", stolen)

@@ -93,3 +93,30 @@ def test_a_commit_is_noticed_while_it_runs(store: Database) -> None:
         stop.set()
         thread.join(5)
     assert not thread.is_alive()
+
+
+def test_what_has_just_become_due_is_sent_at_once_and_nothing_else_is_asked(store: Database) -> None:
+    def unasked(*_: object, **__: object) -> list[str]:
+        raise AssertionError
+
+    sent: list[str] = []
+    sweeper = Sweeper(store, {enrollments.due: sent.append, unasked: sent.append}, Clock())
+    row = submit(store)
+    sweeper.look_at(enrollments.due)
+    sweeper.look_at(enrollments.due)
+    assert sent == [row]
+
+
+def test_a_broker_that_is_away_when_something_becomes_due_leaves_it_to_the_next_sweep(store: Database) -> None:
+    refusals, sent = iter([ConnectionError()]), []
+
+    def send(row: str) -> None:
+        for refusal in refusals:
+            raise refusal
+        sent.append(row)
+
+    sweeper = Sweeper(store, {enrollments.due: send}, Clock(), failures=(ConnectionError,))
+    row = submit(store)
+    sweeper.look_at(enrollments.due)
+    assert sweeper.sweep() == 1
+    assert sent == [row]
