@@ -5,13 +5,35 @@ from control_plane.store.tables import counters
 from control_plane.store.watch import Watch
 
 
-def test_a_commit_by_somebody_else_is_noticed_once(sqlite: Database) -> None:
-    with Watch(sqlite) as watch:
+def write(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(counters.insert().values(name="watched", value=1))
+
+
+def test_a_commit_by_somebody_else_is_noticed(database: Database) -> None:
+    with Watch(database) as watch:
         watch.changed()
-        assert not watch.changed()
-        with sqlite.write() as connection:
-            connection.execute(counters.update().values(value=1))
-        assert [watch.changed(), watch.changed()] == [True, False]
+        write(database)
+        assert watch.changed()
+
+
+def test_while_nobody_writes_nothing_has_changed(database: Database) -> None:
+    """On Postgres, others may write in other databases of the same server meanwhile."""
+    with Watch(database) as watch:
+        seen = [watch.changed() for _ in range(200)]
+    assert not all(seen)
+
+
+def test_a_commit_is_noticed_however_many_transactions_are_under_way(database: Database) -> None:
+    if database.is_sqlite:
+        return
+    with Watch(database) as watch, database.engine.connect() as slow, slow.begin():
+        slow.execute(counters.insert().values(name="slow", value=1))
+        watch.changed()
+        write(database)
+        assert watch.changed()
+        slow.commit()
+        assert watch.changed()
 
 
 def test_what_was_rolled_back_is_not_noticed(sqlite: Database) -> None:
