@@ -24,10 +24,25 @@ from control_plane.api.routes import ROUTES
 from control_plane.api.schema import with_document
 from control_plane.app import check_declared
 from control_plane.auth import BY_NO_KEY, SCOPES, Need
-from control_plane.store import enrollments, galleries, identifications, identities, keys, members, sites
+from control_plane.cookies import CSRF_HEADER, NAME, csrf_token
+from control_plane.guard import SAFE_METHODS
+from control_plane.store import (
+    enrollments,
+    galleries,
+    identifications,
+    identities,
+    keys,
+    members,
+    sign_ins,
+    sites,
+    users,
+)
 from control_plane.store.alarms import AlarmKind, sound
 from control_plane.store.db import Database, new_id, utcnow
 from control_plane.store.keys import Role
+from control_plane.store.sign_ins import Lasting
+from control_plane.store.tables import sign_ins as rows
+from control_plane.store.tables import users as accounts
 from faces import wire
 from faces.events import Status
 from faces.gallery import SettingsRow
@@ -35,6 +50,9 @@ from faces.gallery import SettingsRow
 DECLARED = with_document(ROUTES, "test")
 PARAMETERS = ["site", "gallery", "galleries", "edge", "identity", "camera", "name", "external_id", "after", "day"]
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
+LASTING = Lasting(timedelta(days=1), timedelta(days=2))
+ENDED = ("signed out", "unused for too long", "used for too long", "disabled", "mistyped")
+"""How a cookie can be one that does not count."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +122,56 @@ class World:
     ours: Tenant
     theirs: Tenant
     keys: dict[str, str]
+    cookies: dict[str, str]
 
     def call(self, who: str, method: str, path: str, **options: Any) -> requests.Response:
-        headers = {**bearer(self.keys.get(who)), **options.pop("headers", {})}
+        headers = {**self.shown(who), **options.pop("headers", {})}
         answer: requests.Response = self.server.call(method, path, headers=headers, **options)
         return answer
+
+    def shown(self, who: str) -> dict[str, str]:
+        """What a caller shows of themselves: a key, or as a page does the cookie and the token that belongs to it."""
+        cookie = self.cookies.get(who)
+        return bearer(self.keys.get(who)) if cookie is None else {**sent(cookie), CSRF_HEADER: csrf_token(cookie)}
+
+    def sign_in(self, who: str, role: Role, sites: list[str] | None = None) -> None:
+        """Have a user, and a browser in which they are signed in."""
+        self.cookies[who] = self.another(self.server.user(who, role, sites))
+
+    def another(self, user_id: str) -> str:
+        """The cookie of one more sign-in of a user, which the server knows of."""
+        with self.server.database.write() as connection:
+            cookie = sign_ins.create(connection, user_id, utcnow(), LASTING)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if self.server.get("/v1/session", headers=sent(cookie)).status_code == 200:
+                return cookie
+        raise AssertionError("the sign-in was not noticed")
+
+    def sign_in_again(self, who: str) -> None:
+        with self.server.database.read() as connection:
+            known = users.named(connection, who)
+        assert known is not None
+        self.cookies[who] = self.another(known.user.id)
+
+
+def sent(cookie: str) -> dict[str, str]:
+    return {"Cookie": f"{NAME}={cookie}"}
+
+
+def end_sign_ins(world: World) -> None:
+    """Sign administrators in, and have each cookie count no more, in a way of its own."""
+    for who in ENDED:
+        world.sign_in(who, Role.ADMIN)
+    past, mine = utcnow() - timedelta(seconds=1), {who: rows.c.id == world.cookies[who][:16] for who in ENDED}
+    with world.server.database.write() as connection:
+        connection.execute(rows.delete().where(mine["signed out"]))
+        connection.execute(rows.update().where(mine["unused for too long"]).values(idle_at=past))
+        connection.execute(rows.update().where(mine["used for too long"]).values(expires_at=past))
+        # Its sign-in stays, as if it had been made that very moment.
+        connection.execute(accounts.update().where(accounts.c.name == "disabled").values(disabled_at=past))
+        sign_ins.changed(connection)
+    world.cookies["mistyped"] = mistyped(world.cookies["mistyped"])
 
 
 def bearer(key: str | None) -> dict[str, str]:
@@ -170,7 +233,13 @@ def world(
         found["revoked"] = make(server, Role.ADMIN)
         revoke(server, found["revoked"])
         wait_for(lambda: server.get("/v1/sites", headers=bearer(found["revoked"])).status_code == 401)
-        yield World(server, ours, theirs, found)
+        world = World(server, ours, theirs, found, {})
+        for role in users.ROLES:
+            world.sign_in(f"user {role}", role)
+            world.sign_in(f"their {role}", role, [theirs.site])
+        end_sign_ins(world)
+        wait_for(lambda: all(world.call(who, "GET", "/v1/session").status_code == 401 for who in ENDED))
+        yield world
 
 
 def forged() -> str:
@@ -194,6 +263,8 @@ def needing(*needs: Need) -> list[Route[Any, Any]]:
     return [route for route in DECLARED if route.needs in needs]
 
 
+SIGN_OUT = ("DELETE", "/v1/session")
+
 SCOPED = [route for route in DECLARED if route.needs not in {*BY_NO_KEY, Need.EDGE}]
 
 CHECKED = [route for route in DECLARED if route.needs not in (Need.JOIN, Need.SIGN_IN)]
@@ -213,28 +284,60 @@ def test_without_a_key_that_counts_nothing_but_health_is_told(
     assert not any(mark in answer.content for mark in world.ours.marks)
 
 
-@pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("route", CHECKED, ids=named)
-def test_a_role_may_do_what_it_is_for_and_nothing_else(world: World, route: Route[Any, Any], role: Role) -> None:
-    answer = world.call(role.value, route.method, filled(route, None), headers=world.ours.edge.headers)
+def test_who_is_not_signed_in_any_more_is_told_nothing_but_health(world: World, route: Route[Any, Any]) -> None:
+    for who in (*ENDED, "empty", "made up"):
+        cookie = world.cookies.get(who, "" if who == "empty" else f"{'0' * 16}.{'0' * 64}")
+        headers = {**world.ours.edge.headers, **sent(cookie), CSRF_HEADER: csrf_token(cookie)}
+        answer = world.server.call(route.method, filled(route, world.ours), headers=headers)
+        if route.needs is Need.ANYBODY:
+            assert answer.status_code == 200
+        else:
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), who
+        assert not any(mark in answer.content for mark in world.ours.marks)
+
+
+@pytest.mark.parametrize("route", [route for route in CHECKED if route.method not in SAFE_METHODS], ids=named)
+def test_by_a_cookie_alone_nothing_is_changed(world: World, route: Route[Any, Any]) -> None:
+    others = csrf_token(world.cookies["user operator"])
+    for token in ({}, {CSRF_HEADER: ""}, {CSRF_HEADER: others}, {CSRF_HEADER: others[:-1]}):
+        headers = {**world.ours.edge.headers, **sent(world.cookies["user admin"]), **token}
+        answer = world.server.call(route.method, filled(route, world.ours), headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (403, "csrf_token")
+    assert world.call("user admin", "GET", "/v1/session").status_code == 200
+
+
+WHO = [(role.value, role) for role in Role] + [(f"user {role}", role) for role in users.ROLES]
+
+
+@pytest.mark.parametrize(("who", "role"), WHO, ids=[who for who, _ in WHO])
+@pytest.mark.parametrize("route", CHECKED, ids=named)
+def test_a_role_may_do_what_it_is_for_and_nothing_else(
+    world: World, route: Route[Any, Any], who: str, role: Role
+) -> None:
+    answer = world.call(who, route.method, filled(route, None), headers=world.ours.edge.headers)
     allowed = route.needs is Need.ANYBODY or route.needs in SCOPES[role]
     assert (answer.status_code == 403) is not allowed
     assert answer.status_code != 401
     if not allowed:
         assert answer.json()["code"] == "forbidden"
         assert route.needs in answer.json()["remedy"]
+    if who in world.cookies and (route.method, route.path) == SIGN_OUT:
+        assert answer.status_code == 204
+        world.sign_in_again(who)
 
 
+@pytest.mark.parametrize("who", ["theirs", "their admin"])
 @pytest.mark.parametrize("route", SCOPED, ids=named)
-def test_ids_of_another_site_are_answered_like_unknown_ones(world: World, route: Route[Any, Any]) -> None:
+def test_ids_of_another_site_are_answered_like_unknown_ones(world: World, route: Route[Any, Any], who: str) -> None:
     if route.within is None:
-        answer = world.call("theirs", route.method, filled(route, world.ours))
+        answer = world.call(who, route.method, filled(route, world.ours))
         assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
     elif "{" in route.path:
         # By a key one has no sign-ins at all.
-        if "sign-ins" in route.path:
+        if "sign-ins" in route.path and who not in world.cookies:
             return
-        real, made_up = (world.call("theirs", route.method, filled(route, t)) for t in (world.ours, None))
+        real, made_up = (world.call(who, route.method, filled(route, t)) for t in (world.ours, None))
         assert (real.status_code, made_up.status_code) == (404, 404)
         assert blanked(real) == blanked(made_up)
 
@@ -575,6 +678,10 @@ def random_request(chance: random.Random, world: World) -> tuple[str, str, dict[
     return route.method, path, options
 
 
+THEIRS = ("theirs", *(f"their {role}" for role in users.ROLES))
+
+
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.soak)])
 def test_random_requests_with_swapped_ids_show_and_change_nothing_of_the_other_site(world: World, count: int) -> None:
     chance = random.Random(7)
@@ -583,10 +690,15 @@ def test_random_requests_with_swapped_ids_show_and_change_nothing_of_the_other_s
         method, path, options = random_request(chance, world)
         if method == "DELETE" and world.theirs.person in path:
             continue
-        answer = world.call("theirs", method, path, **options)
+        who = chance.choice(THEIRS)
+        answer = world.call(who, method, path, **options)
         told = answer.content + str(answer.headers).encode()
         asked = (answer.request.url or "").encode() + (answer.request.body or b"")
         leaked = [mark for mark in world.ours.marks if mark in told and mark not in asked]
         assert answer.status_code < 500
-        assert not leaked, (number, method, path, options, answer.text)
+        assert not leaked, (number, who, method, path, options, answer.text)
+        if who in world.cookies and (method, path) == SIGN_OUT:
+            world.sign_in_again(who)
+        else:
+            assert answer.status_code != 401
     assert state_of(world, world.ours) == before
