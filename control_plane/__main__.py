@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -73,6 +74,9 @@ def main() -> int:
         log.warning(seals.OFF)
     server = make_server(app, certificate, app.state.plane)
     scheme = "https" if certificate else "http"
+    # What is there for good is not looked through again: each pass over it would hold up all sockets at once.
+    gc.collect()
+    gc.freeze()
     log.info("listening on %s", ", ".join(f"{scheme}://{_address(s)}" for s in sockets))
     with contextlib.suppress(KeyboardInterrupt), certificate.renewed() if certificate else contextlib.nullcontext():
         server.run(sockets=sockets)

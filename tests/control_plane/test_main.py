@@ -73,6 +73,18 @@ def test_it_loads_no_model_and_no_job(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_while_it_serves_the_garbage_collector_leaves_alone_what_is_there_for_good(tmp_path: Path) -> None:
+    code = (
+        "import gc, control_plane.__main__ as root\n"
+        "root.Server.run = lambda *_, **__: print(gc.get_freeze_count())\n"
+        "root.main()"
+    )
+    environment = {**os.environ, "DATA_DIR": str(tmp_path), "PORT": "0", "STREAM_PORT": "0"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    assert int(done.stdout) > 50_000
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
