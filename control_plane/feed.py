@@ -145,12 +145,13 @@ class Feed:
                 few = 0 < head - before.head <= FRESH_AT_MOST
                 found = events.listing(connection, after=before.head, limit=FRESH_AT_MOST) if few else []
                 fresh = Fresh(before.head, head, tuple(event_message(e) for e in found)) if few else Fresh(head, head)
+            cameras = tuple(sites.all_cameras(connection))
             return News(
                 head=head,
                 revisions=galleries.revisions(connection),
                 followers=galleries.followers(connection),
                 places=sites.places(connection),
-                cameras=tuple(sites.all_cameras(connection)),
+                cameras=before.cameras if cameras == before.cameras else cameras,
                 ordered=camera_orders.newest(connection),
                 access=access.read(connection, before.access),
                 fresh=fresh,

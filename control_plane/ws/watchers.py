@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket
 
 from control_plane.auth import EVENTS_READ, Caller
 from control_plane.fanout import Lens, Mailbox
-from control_plane.feed import event_message
+from control_plane.feed import News, event_message
 from control_plane.parts import first_of
 from control_plane.plane import Plane
 from control_plane.problems import Forbidden
@@ -112,11 +112,15 @@ class FramesWatcher:
 
     async def run(self) -> None:
         try:
-            with self._plane.feed.listening(lambda _: self._choose()):
+            with self._plane.feed.listening(self._hear):
                 self._choose()
                 await first_of(self._pump(), self._ignore())
         finally:
             self._watch(None)
+
+    def _hear(self, before: News) -> None:
+        if self._plane.feed.news.cameras is not before.cameras:
+            self._choose()
 
     def _choose(self) -> None:
         """Watch the camera asked for, else the first of the default site (for a key bound to sites: of those), as soon
@@ -165,11 +169,17 @@ class Watcher:
 
     async def run(self) -> None:
         try:
-            with self._plane.feed.listening(lambda _: self._wake.set()):
+            with self._plane.feed.listening(self._hear):
                 await first_of(self._pump(), self._listen())
         finally:
             self._progress.stop()
             self._plane.fanout.unwatch(self._mailbox, self._lenses)
+
+    def _hear(self, before: News) -> None:
+        # There are many watchers, and most commits are nothing to them.
+        news = self._plane.feed.news
+        if news.head != before.head or news.cameras is not before.cameras:
+            self._wake.set()
 
     async def _listen(self) -> None:
         while True:
