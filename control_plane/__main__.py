@@ -35,10 +35,6 @@ SILENT_CLIENT_MS = 15_000
 """How long a client may acknowledge nothing before its connection is dropped: one that never reads holds memory. Longer
 than a WebSocket waits (`session.SEND_WITHIN_S`): that one tells the client by a reset, and this one nobody."""
 
-GARBAGE = (700, 10, 1000)
-"""When the youngest of what may be garbage, the older and all of it are looked through (`gc.set_threshold`): all of it,
-which takes a tenth of a second, seldom. Most by far is given up by itself, without this."""
-
 MAX_MESSAGE_BYTES = 4 << 20
 BACKLOG = 1024
 
@@ -78,10 +74,9 @@ def main() -> int:
         log.warning(seals.OFF)
     server = make_server(app, certificate, app.state.plane)
     scheme = "https" if certificate else "http"
-    # A pass of the garbage collector holds up all sockets at once: there are few, and not over what is there for good.
+    # A pass of the garbage collector holds up all sockets at once: it leaves alone what is there for good.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GARBAGE)
     log.info("listening on %s", ", ".join(f"{scheme}://{_address(s)}" for s in sockets))
     with contextlib.suppress(KeyboardInterrupt), certificate.renewed() if certificate else contextlib.nullcontext():
         server.run(sockets=sockets)
