@@ -84,7 +84,7 @@ $docker run --rm rollcall/edge python -c 'import edge.__main__; import importlib
 $docker run --rm rollcall/worker python -c 'import jobs.worker; import importlib.util as u; assert not u.find_spec("starlette")'
 $docker run --rm rollcall/control_plane python -c 'import control_plane.__main__; import importlib.util as u; assert not u.find_spec("onnxruntime")'
 
-say "a site, as README.md says"
+say "a site, as docs/machines.md says"
 mkdir -p "$work/site/secrets" "$work/site/deploy"
 cp "$project/compose.yml" "$work/site/"
 cp "$project/deploy/vault.sql" "$work/site/deploy/"
