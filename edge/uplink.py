@@ -78,7 +78,7 @@ class Syncer:
         with self._hinting:
             hints, self._hints = self._hints, {}
         try:
-            if self._welcome is None or time.monotonic() >= self._round_due or not self._follow(hints):
+            if self._due() or not self._follow(hints):
                 self._round()
                 self._round_due = time.monotonic() + SYNC_EVERY_S
                 self._confirm()
@@ -87,6 +87,11 @@ class Syncer:
             self._save_lease()
         self._synced = True
         return max(0.0, self._round_due - time.monotonic())
+
+    def _due(self) -> bool:
+        """Whether it is time for a whole round, hinted at or not."""
+        unknown = self._welcome is None or self._told != self._hello
+        return unknown or time.monotonic() >= self._round_due
 
     def _confirm(self) -> None:
         if self._lease:

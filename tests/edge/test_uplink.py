@@ -593,3 +593,13 @@ def test_an_edge_whose_cameras_change_introduces_itself_anew(plane: Any, syncer:
     syncer.introduce(changed)
     syncer.step()
     assert [hello for _, hello in plane.hellos[asked:]] == [changed]
+
+
+def test_an_edge_that_has_changed_says_so_whatever_it_is_hinted_at(plane: Any, syncer: Syncer) -> None:
+    plane.galleries["g1"].change(person(1))
+    syncer.step()
+    changed = msgspec.structs.replace(HELLO, cameras=["gate"])
+    syncer.introduce(changed)
+    syncer.hint(Hint("g1", 1))
+    syncer.step()
+    assert plane.hellos[-1] == (str(EDGE), changed)
