@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from edge import build, parts
+from edge import build, managed, parts
 from edge import credential as credentials
 from edge.cameras import Cameras, Lens
 from edge.clock import elapsed_s
@@ -44,7 +44,7 @@ from edge.record import Recorder
 from edge.reload import Reloader
 from edge.repeat import Backoff, Repeater
 from edge.replica import Replica
-from edge.seal import open_seal
+from edge.seal import Seal, open_seal
 from edge.spool import Spool
 from edge.stages import Timed
 from edge.stream import Stream
@@ -78,7 +78,7 @@ class Edge:
         build.folder(config.data_dir)
         self._config = config
         self._stopping = threading.Event()
-        seal = open_seal(config.data_dir, Source.of(config), sealing=config.encrypt)
+        self._seal = seal = open_seal(config.data_dir, Source.of(config), sealing=config.encrypt)
         self._replica = Replica(config.data_dir / "galleries.db", engine.model, seal)
         self._lease = Lease(config.lease_days, self._replica.spent(), elapsed_s(), time.time())
         self._lease.limit(self._replica.lease_days())
@@ -95,7 +95,8 @@ class Edge:
         self._spool = Spool(config.data_dir / "spool.db", bounds, camera=first, elapsed=elapsed_s, seal=seal)
         self._admitting = True
         self._id = edge_id(config.data_dir / "edge-id")
-        url, credential = credentials.read(config.data_dir / MEMBERSHIP) or (USUAL_URL, Credential())
+        url, credential = credentials.read(config.data_dir / MEMBERSHIP, lambda: seal) or (USUAL_URL, Credential())
+        _seal_kept(config.data_dir, credential, seal)
         self._url = config.control_plane_url or url
         self._credential = Credential(config.edge_key) if config.edge_key else credential
         self._poster = self._repeater("delivery of events", Poster(self._plane(), self._spool).step, DELIVERY_S)
@@ -144,7 +145,8 @@ class Edge:
     def _take_orders(self, reload: Callable[[], None]) -> None:
         """Let the control plane say which cameras are watched, too."""
         config = self._config
-        orders = Orders(self._plane(), config.data_dir, self._watched, reload, allowed=config.remote_cameras)
+        allowed = config.remote_cameras
+        orders = Orders(self._plane(), config.data_dir, self._watched, reload, allowed=allowed, seal=self._seal)
         self._viewers.append(orders)
         self._parts["orders"] = self._ordering = self._repeater("orders for cameras", orders.step, DELIVERY_S)
 
@@ -316,6 +318,15 @@ class Edge:
     def _status(self) -> LinkStatus:
         now = time.monotonic()
         return LinkStatus(cameras=[lens.status(now) for lens in self._cameras.lenses], spooled=len(self._spool))
+
+
+def _seal_kept(folder: Path, credential: Credential, seal: Seal) -> None:
+    """Seal what was kept plain. Where the disk takes nothing an edge recognises all the same."""
+    try:
+        managed.seal_plain(folder, seal)
+        credential.keep_sealed(seal)
+    except OSError as error:
+        log.warning("cameras and credential are not sealed yet: %s", error.strerror)
 
 
 def main() -> int:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from edge import managed
 from edge.config_file import CameraTable, ConfigFile, Entry
+from edge.seal import Seal, open_seal
 from faces import masterkey
 from faces.errors import SettingError
+from faces.masterkey import Source
 from faces.sealing import Secret
 from faces.settings import Setting, flag, number, one_of, read, read_dotenv, text, url, whole
 from faces.signing import key_of
@@ -205,7 +207,13 @@ class Config:
         file = ConfigFile.read(Path(named) if named else DEFAULT_FILE, must=bool(named))
         values = read(SETTINGS, environ, {**_texts(file), **given})
         told = "VIDEO_SOURCE" in {**environ, **given}
-        return cls(**values, cameras=_cameras(file, values, managed.load(values["data_dir"]), told=told))
+        config = cls(**values, cameras=())
+        cameras = _cameras(file, values, managed.load(config.data_dir, config.opener), told=told)
+        return replace(config, cameras=cameras)
+
+    def opener(self) -> Seal:
+        """What opens the sealed files of the edge's folder, and seals none; raises SettingError."""
+        return open_seal(self.data_dir, Source.of(self), sealing=False)
 
 
 def cores() -> int:

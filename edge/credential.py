@@ -1,4 +1,5 @@
-"""What an edge calls by: the key it was told, or the credential it was given when it joined, kept in a file."""
+"""What an edge calls by: the key it was told, or the credential it was given when it joined, kept in a file. That is
+sealed as soon as the edge runs: who has an edge join need not have its master key."""
 
 from __future__ import annotations
 
@@ -8,10 +9,14 @@ from pathlib import Path
 
 import msgspec
 
+from edge.seal import PLAIN, Opener, Seal, plain
 from faces.errors import SettingError
+from faces.sealing import Unreadable, about, key_id
 
 MEMBERSHIP = "membership.json"
 """The file in DATA_DIR that says where the edge has joined."""
+
+_WHAT = about("membership")
 
 
 class Credential:
@@ -23,11 +28,18 @@ class Credential:
         self.kept = path is not None
         self._path = path
         self._url = url
+        self._seal = PLAIN
+
+    def keep_sealed(self, seal: Seal) -> None:
+        """Have the file be sealed from now on; raises OSError."""
+        self._seal = seal
+        if self._path is not None and self.key is not None and seal.sealing and key_id(self._path.read_bytes()) is None:
+            save(self._path, self._url, self.key, seal)
 
     def take(self, key: str) -> None:
         """Call by this key from now on; it is on disk before it is used. Raises OSError."""
         if self._path is not None:
-            save(self._path, self._url, key)
+            save(self._path, self._url, key, self._seal)
         self.key = key
 
 
@@ -39,18 +51,19 @@ class _Kept(msgspec.Struct, frozen=True):
     key: str
 
 
-def read(path: Path) -> tuple[str, Credential] | None:
+def read(path: Path, opener: Opener = plain) -> tuple[str, Credential] | None:
     """Where the edge has joined, and its credential; None if it has not. Raises SettingError."""
     try:
-        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
+        data = path.read_bytes()
+        kept = msgspec.json.decode(data if key_id(data) is None else opener().unseal(data, _WHAT), type=_Kept)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeError, Unreadable) as error:
         raise SettingError(f"{path} cannot be read", remedy="Remove it, and join again.") from error
     return kept.url, Credential(kept.key, path, kept.url)
 
 
-def save(path: Path, url: str, key: str) -> None:
+def save(path: Path, url: str, key: str, seal: Seal = PLAIN) -> None:
     """Keep where the edge has joined, and its credential, in a file that only its user may read; whole or not at all.
     Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,7 +71,7 @@ def save(path: Path, url: str, key: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         beside.unlink()
     with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(_Kept(url, key)))
+        file.write(seal.seal(msgspec.json.encode(_Kept(url, key)), _WHAT))
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)

@@ -1,4 +1,5 @@
-"""The cameras that the control plane has given to this edge, as they are kept beside its own data."""
+"""The cameras that the control plane has given to this edge, as they are kept beside its own data: sealed, as a source
+may hold a password."""
 
 from __future__ import annotations
 
@@ -8,33 +9,44 @@ from pathlib import Path
 
 import msgspec
 
+from edge.seal import PLAIN, Opener, Seal, plain
 from faces.errors import SettingError
+from faces.sealing import Unreadable, about, key_id
 
 Settings = dict[str, str]
 """Keys of a `[[camera]]` beside its name, as texts."""
 
 NAME = "cameras.json"
+_WHAT = about("cameras")
 
 
-def load(folder: Path) -> dict[str, Settings]:
+def load(folder: Path, opener: Opener = plain) -> dict[str, Settings]:
     """The cameras by name; raises SettingError."""
     path = folder / NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Settings])
+        data = path.read_bytes()
+        opened = data if key_id(data) is None else opener().unseal(data, _WHAT)
+        return msgspec.json.decode(opened, type=dict[str, Settings])
     except FileNotFoundError:
         return {}
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, msgspec.MsgspecError, Unreadable) as error:
         remedy = "Remove it, and give the edge its cameras anew."
         raise SettingError(f"{path} cannot be read ({type(error).__name__})", remedy=remedy) from error
 
 
-def save(folder: Path, cameras: Mapping[str, Settings]) -> None:
-    """Keep these cameras, through a power cut too. Only the edge's user may read the file: a source may hold a
-    password."""
+def seal_plain(folder: Path, seal: Seal) -> None:
+    """Seal what was kept plain, before or without sealing; raises SettingError and OSError."""
+    path = folder / NAME
+    if seal.sealing and path.exists() and key_id(path.read_bytes()) is None:
+        save(folder, load(folder), seal)
+
+
+def save(folder: Path, cameras: Mapping[str, Settings], seal: Seal = PLAIN) -> None:
+    """Keep these cameras, through a power cut too. Only the edge's user may read the file."""
     beside = folder / f"{NAME}.new"
     beside.unlink(missing_ok=True)
     with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(cameras))
+        file.write(seal.seal(msgspec.json.encode(cameras), _WHAT))
         file.flush()
         os.fsync(file.fileno())
     beside.replace(folder / NAME)

@@ -12,6 +12,7 @@ from edge.camera import Camera
 from edge.config import CAMERA_SCHEMES
 from edge.frames import Frame, Sight
 from edge.plane import ControlPlane
+from edge.seal import PLAIN, Seal
 from edge.source import redact
 from faces.engine import images
 from faces.errors import Invalid, RollcallError, SettingError
@@ -43,14 +44,17 @@ class Orders:
         reload: Callable[[], None],
         *,
         allowed: bool,
+        seal: Seal = PLAIN,
     ) -> None:
         """`own`: the names of the cameras that are watched. `reload` reads the configuration anew, with the cameras
-        kept in `folder`; it raises RollcallError, and changes nothing then. Not `allowed`: every order is refused."""
+        kept in `folder`, sealed by `seal`; it raises RollcallError, and changes nothing then. Not `allowed`: every
+        order is refused."""
         self._plane = plane
         self._folder = folder
         self._own = own
         self._reload = reload
         self._allowed = allowed
+        self._seal = seal
         self._wanted: str | None = None
         self._seen = threading.Condition()
         self._frame: Frame | None = None
@@ -79,7 +83,7 @@ class Orders:
             return OrderOutcome(done=False, message=error.message, remedy=error.remedy)
 
     def _change(self, order: CameraOrder) -> OrderOutcome:
-        cameras = managed.load(self._folder)
+        cameras = managed.load(self._folder, lambda: self._seal)
         if order.camera not in cameras and order.camera in self._own():
             raise Invalid(
                 "this camera is set at the edge itself", remedy="Change it in the edge's own file or environment."
@@ -90,11 +94,11 @@ class Orders:
             cameras[order.camera] = order.settings
         else:
             cameras.pop(order.camera, None)
-        managed.save(self._folder, cameras)
+        managed.save(self._folder, cameras, self._seal)
         try:
             self._reload()
         except RollcallError:
-            managed.save(self._folder, before)
+            managed.save(self._folder, before, self._seal)
             raise
         return OrderOutcome(done=True)
 

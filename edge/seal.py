@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkstemp
 
@@ -51,6 +52,15 @@ class Seal:
 
 PLAIN = Seal()
 """Seals nothing."""
+
+Opener = Callable[[], Seal]
+"""Gives what opens a file, where it is sealed: to have the master key may cost a command."""
+
+
+def plain() -> Seal:
+    """Opens nothing."""
+    return PLAIN
+
 
 SEALED_ROW = f"substr(body, 1, {len(SEALED)}) = X'{SEALED.hex()}'"
 """In SQL: whether a row's body is sealed."""

@@ -16,6 +16,7 @@ from control_plane.store.db import utcnow
 from control_plane.store.keys import Role
 from control_plane.store.sites import DEFAULT_SITE
 from edge import credential
+from edge.config import Config as EdgeConfig
 from edge.credential import MEMBERSHIP
 from faces.settings import read_dotenv
 from rollcall import joining
@@ -65,12 +66,17 @@ def _join(place: Place) -> None:
     if "EDGE_KEY" in {**read_dotenv(Path(".env")), **os.environ}:
         return
     folder = place.data / "edge"
-    held = credential.read(folder / MEMBERSHIP)
+    held = credential.read(folder / MEMBERSHIP, lambda: _edge(folder).opener())
     with database_of(place.data) as database, database.write() as connection:
         if held and known(connection, held[1].key or ""):
             return
         token = joining.token_for(connection, DEFAULT_SITE)
     joining.join(place.url, token, folder)
+
+
+def _edge(folder: Path) -> EdgeConfig:
+    """The settings of the edge on this folder but for its cameras, as far as they are those of this process."""
+    return EdgeConfig.read({**os.environ, "EDGE_CONFIG": os.devnull, "DATA_DIR": str(folder)}, Path(".env"))
 
 
 def _credentials(place: Place) -> dict[str, str]:

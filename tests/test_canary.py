@@ -6,7 +6,6 @@ import base64
 import os
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,18 +17,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import psycopg
 import pytest
+import redis as redis_client
 import requests
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from control_plane.store import members
 from edge import credential
+from edge.config import Config
 from faces.encoding import from_bytes
 from faces.gallery import EncodingRow
 from rollcall.access import database_of
 from rollcall.supervisor import Process, Supervisor
 from rollcall.up import Place, free_port, start_centre, start_edge
+from tests import services
 
 EVERYTHING_IS_LOGGED = """
 import logging
@@ -51,8 +54,11 @@ control_plane.auth.Gate.key = told
 """
 """A fault that says too much."""
 
-KEPT = ("webhook secret", "new webhook secret", "webhook token")
-"""What the database keeps as it is."""
+BROKEN = {
+    "sqlite": "BEGIN SELECT RAISE(ABORT, 'broken'); END",
+    "postgresql": "FOR EACH ROW EXECUTE FUNCTION broken()",
+}
+"""What a trigger does that lets nothing be written."""
 
 NEEDLE_BYTES = 24
 
@@ -94,7 +100,7 @@ def spellings(value: bytes) -> Iterator[bytes]:
 
 @dataclass
 class World:
-    """The product on Redis and SQLite, its secrets, and all that was heard of it."""
+    """The product on Redis and a database, its secrets, and all that was heard of it."""
 
     place: Place
     folder: Path
@@ -119,20 +125,23 @@ class World:
         return answer.json()
 
     def places(self) -> Iterator[tuple[str, bytes]]:
-        """Everywhere that the product writes, but for what is there to hold a secret."""
+        """Everywhere that the product writes."""
         for path in self.folder.rglob("*"):
-            if path.is_file() and not self.holds_secrets(path):
+            if path.is_file():
                 yield str(path.relative_to(self.folder)), path.read_bytes()
         for number, heard in enumerate(self.heard):
             yield f"answer {number}", heard
 
-    def leaks(self, place: str, data: bytes) -> set[str]:
-        """The secrets in there that do not belong there: who runs the product may open its database, but a key, a token
-        or a password is in it as a digest."""
-        return {what for what in self.secrets.within(data) if not (".db" in place and what.startswith(KEPT))}
+    def leaks(self) -> dict[str, set[str]]:
+        """Where a secret was found, and which."""
+        return {place: found for place, data in self.places() if (found := self.secrets.within(data))}
 
-    def holds_secrets(self, path: Path) -> bool:
-        return path.name in (credential.MEMBERSHIP, "sitecustomize.py", "cameras.json")
+    def dump(self, url: str) -> None:
+        """What Postgres holds, as files beside the others."""
+        with psycopg.connect(url) as connection, connection.cursor() as cursor:
+            for (table,) in cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
+                with cursor.copy(f'COPY "{table}" TO STDOUT (FORMAT BINARY)') as rows:
+                    (self.folder / f"{table}.dump").write_bytes(b"".join(bytes(row) for row in rows))
 
 
 @pytest.fixture
@@ -246,20 +255,26 @@ def use_webhooks(world: World, admin: dict[str, str]) -> None:
 
 def break_something(world: World, admin: dict[str, str], data: Path) -> None:
     """Faults in the midst of what is secret: the worker tells of them with a traceback."""
-    database = sqlite3.connect(world.place.data / "rollcall.db", timeout=30)
     for table in ("webhook_secrets", "encodings"):
-        database.execute(
-            f"CREATE TRIGGER broken_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'broken'); END"
-        )
+        execute(world, lambda kind, t=table: f"CREATE TRIGGER broken_{t} BEFORE INSERT ON {t} {BROKEN[kind]}")
     hook = {"url": "http://127.0.0.1:9/", "statuses": ["PASS"]}
     assert world.ask("POST", "/v1/webhooks", json=hook, headers=admin).status_code >= 400
     person = world.ask("POST", "/v1/identities", json={"name": "Joe"}, headers=admin).json()["id"]
     files = {"image": ("o.jpg", (data / "portraits" / "obama.jpg").read_bytes())}
     world.ask("POST", f"/v1/identities/{person}/photos?force=true", files=files, headers=admin)
     until(lambda: "broken" in (world.folder / "logs" / "worker.log").read_text())
-    for table in ("webhook_secrets", "encodings"):
-        database.execute(f"DROP TRIGGER broken_{table}")
-    database.close()
+
+
+def execute(world: World, statement: Callable[[str], str]) -> None:
+    """Have the database do something, in words of its kind."""
+    with database_of(world.place.data) as database, database.write() as connection:
+        kind = connection.dialect.name
+        if kind == "postgresql":
+            connection.exec_driver_sql(
+                "CREATE OR REPLACE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE EXCEPTION 'broken'; END $$"
+            )
+        connection.exec_driver_sql(statement(kind))
 
 
 def template_of(world: World, person: str) -> bytes:
@@ -283,8 +298,42 @@ def join_and_watch(world: World, admin: dict[str, str]) -> None:
     until(lambda: "camera_lost" in (world.folder / "logs" / "edge.log").read_text())
     edge = until(lambda: world.ask("GET", "/v1/edges", headers=admin).json()["items"])[0]["id"]
     order = {"action": "put", "camera": "gate", "source": f"rtsp://ann:{made_up('ordered password')}@127.0.0.1:1/"}
-    world.ask("POST", f"/v1/edges/{edge}/orders", json=order, headers={**admin, "Prefer": "wait=20"})
     world.ask("POST", f"/v1/edges/{edge}/credential", headers=admin)
+    # With another camera it introduces itself anew, and is told to take another credential.
+    done = world.ask("POST", f"/v1/edges/{edge}/orders", json=order, headers={**admin, "Prefer": "wait=20"})
+    assert done.json()["state"] == "done", done.text
+    world.secrets.add("renewed credential", until(lambda: key_at(folder, other_than=kept[1].key)))
+
+
+def key_at(folder: Path, other_than: str | None) -> str | None:
+    """The key that an edge calls by, once it is another one."""
+    found = credential.read(folder / credential.MEMBERSHIP, Config.read({"DATA_DIR": str(folder)}).opener)
+    return found[1].key if found and found[1].key != other_than else None
+
+
+class Ear(threading.Thread):
+    """Listens to what control planes tell each other by Redis, which writes none of it down."""
+
+    def __init__(self, world: World, url: str) -> None:
+        super().__init__(daemon=True)
+        self._world = world
+        self._told = redis_client.Redis.from_url(url).pubsub()
+        self._told.psubscribe("*")
+        self._over = threading.Event()
+        self.count = 0
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            message = self._told.get_message(timeout=0.05)
+            if message and message["type"] == "pmessage":
+                self.count += 1
+                self._world.heard.append(message["channel"] + message["data"])
+
+    def stop(self) -> None:
+        self._over.set()
+        self.join()
+        self._told.close()
 
 
 class Ears(threading.Thread):
@@ -331,18 +380,30 @@ def revoke_one(world: World, admin: dict[str, str]) -> None:
     until(lambda: world.ask("GET", "/v1/sites", headers=revoked).status_code == 401)
 
 
+@pytest.fixture(params=services.DATABASES)
+def database_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str | None]:
+    """Of the product's database in Postgres; None: it is SQLite, among the product's files."""
+    if request.param == "sqlite":
+        yield None
+        return
+    with services.migrated_postgres() as url:
+        monkeypatch.setenv("DATABASE_URL", url)
+        yield url
+
+
 @pytest.mark.timeout(180)
-def test_no_secret_turns_up_where_it_does_not_belong(
-    tmp_path: Path, data: Path, redis: int, monkeypatch: pytest.MonkeyPatch
+def test_no_secret_turns_up_anywhere(
+    tmp_path: Path, data: Path, redis: int, database_url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     all_is_logged(tmp_path / "debug", monkeypatch)
-    monkeypatch.setenv("BROKER_URL", f"redis://127.0.0.1:{redis}")
+    for name in ("BROKER_URL", "BUS_URL"):
+        monkeypatch.setenv(name, f"redis://127.0.0.1:{redis}")
     place = Place(data=tmp_path / "plane", port=free_port(), stream_port=0)
     with Supervisor(logs=tmp_path / "logs") as supervisor:
         world = World(place, tmp_path, Secrets(), supervisor)
         start_centre(supervisor, place)
         admin = key_of(world)
-        ears = Ears(world, admin)
+        ears, ear = Ears(world, admin), Ear(world, f"redis://127.0.0.1:{redis}")
         revoke_one(world, admin)
         bring_wrong_ones(world)
         sign_in(world)
@@ -353,11 +414,15 @@ def test_no_secret_turns_up_where_it_does_not_belong(
         for path in ("/openapi.json", "/metrics", "/v1/audit", "/v1/alarms", "/v1/events"):
             world.ask("GET", path, headers=admin)
         ears.stop()
+        ear.stop()
+        if database_url:
+            world.dump(database_url)
     logs = "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
     assert all(f" DEBUG {who}" in logs for who in ("control plane", "worker"))
     assert "Traceback" in logs
     assert len(world.secrets.found) > 20
-    assert {place: found for place, data in world.places() if (found := world.leaks(place, data))} == {}
+    assert ear.count > 0
+    assert world.leaks() == {}
 
 
 def test_a_fault_that_says_too_much_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,9 +434,7 @@ def test_a_fault_that_says_too_much_is_found(tmp_path: Path, monkeypatch: pytest
         supervisor.start(Process("control plane", "control_plane", environment))
         supervisor.wait_ready(f"{place.url}/readyz")
         world.ask("GET", "/v1/sites", headers=key_of(world))
-    assert {place: found for place, data in world.places() if (found := world.leaks(place, data))} == {
-        "logs/control_plane.log": {"key"}
-    }
+    assert world.leaks() == {"logs/control_plane.log": {"key"}}
 
 
 @pytest.mark.parametrize(

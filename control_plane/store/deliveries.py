@@ -138,7 +138,9 @@ def claim(connection: sa.Connection, delivery_id: str, owner: str, now: datetime
         .values(lease_owner=owner, lease_until=now + LEASE)
         .returning(hooks.c.id, hooks.c.url)
     ).one_or_none()
-    return None if taken is None else Lane(webhook_id=taken.id, owner=owner, url=taken.url)
+    if taken is None:
+        return None
+    return Lane(webhook_id=taken.id, owner=owner, url=webhooks.address(connection, taken.id, taken.url))
 
 
 def batch(connection: sa.Connection, webhook_id: str, now: datetime, limit: int) -> list[Work]:

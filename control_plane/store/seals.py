@@ -5,6 +5,7 @@ What was written plain, before or without sealing, is read as it is.
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -14,7 +15,16 @@ import sqlalchemy as sa
 
 from control_plane.store import vault as vaults
 from control_plane.store.db import Database
-from control_plane.store.tables import counters, encodings, enrollments, identifications, imports, photos, thumbnails
+from control_plane.store.tables import (
+    counters,
+    encodings,
+    enrollments,
+    identifications,
+    imports,
+    photos,
+    thumbnails,
+    webhooks,
+)
 from control_plane.store.vault import Vault
 from faces.errors import SettingError
 from faces.sealing import NONCE_BYTES, about, key_id, seal, unseal
@@ -38,10 +48,22 @@ class Sealed(NamedTuple):
 OFF = "ENCRYPT is off: photos and encodings lie on the disk for whoever can read it"
 
 
-_HOLDING = (photos.c.id, encodings.c.id, thumbnails.c.position, enrollments.c.id, imports.c.id, identifications.c.id)
+_HOLDING = (
+    photos.c.id,
+    encodings.c.id,
+    thumbnails.c.position,
+    enrollments.c.id,
+    imports.c.id,
+    identifications.c.id,
+    webhooks.c.id,
+)
 
-ALL_SEALED = "sealed"
-"""The counter that is there once nothing plain is left."""
+ALL_SEALED = "sealed with webhooks"
+"""The counter that is there once nothing plain is left. It takes another name whenever more is sealed than before: then
+what was written until then is looked for."""
+
+TEXT = "sealed:"
+"""What a sealed text begins with: no URL, and no secret that a release before this one would sign with."""
 
 
 def bind(database: Database) -> None:
@@ -90,6 +112,23 @@ def unseal_all(connection: sa.Connection, stored: Iterable[Sealed]) -> list[byte
         raise SettingError("what is stored is sealed, and this process has no key", remedy="Set the same key for all.")
     secrets = vault.by_id(ids)
     return [data if found is None else unseal(secrets[found], data, what) for what, data, found in rows]
+
+
+def seal_text(connection: sa.Connection, owner: str, what: bytes, text: str) -> str:
+    """A text as a row is to hold it. New keys are durable on return."""
+    plain = text.encode()
+    (data,) = seal_all(connection, [Plain(owner, what, plain)])
+    return text if data == plain else TEXT + base64.b64encode(data).decode()
+
+
+def unseal_texts(connection: sa.Connection, stored: Iterable[tuple[bytes, str]]) -> list[str]:
+    """The plain texts, in the same order; raises as `unseal_all`."""
+    rows = [Sealed(what, _data(text)) for what, text in stored]
+    return [data.decode() for data in unseal_all(connection, rows)]
+
+
+def _data(text: str) -> bytes:
+    return base64.b64decode(text.removeprefix(TEXT)) if text.startswith(TEXT) else text.encode()
 
 
 def encoding_owner(row: sa.Row[Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
+from control_plane.store import webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.remains import PERSONAL
@@ -36,7 +37,9 @@ from control_plane.store.tables import (
     photos,
     probes,
     thumbnails,
+    webhook_secrets,
 )
+from control_plane.store.tables import webhooks as hooks
 from control_plane.store.vault import person
 from faces.sealing import SEALED
 
@@ -68,11 +71,13 @@ def seal_rest(database: Database, blobs: BlobStore) -> None:
         after: tuple[Any, ...] | None = None
         while found := _seal_some(database, column, keys, some, after):
             after = found[-1].key
+    with database.write() as connection:
+        webhooks.seal_plain(connection)
     with database.read() as connection:
         files = {name: column for column in _FILES for name in connection.execute(sa.select(column)).scalars() if name}
     for name, column in sorted(files.items()):
         blobs.seal(name, partial(_named, database, column, name))
-    if database.scrub(table.name for table in PERSONAL):
+    if database.scrub(table.name for table in (*PERSONAL, hooks, webhook_secrets)):
         with database.write() as connection:
             if left(connection):
                 connection.execute(counters.insert().values(name=ALL_SEALED, value=1))

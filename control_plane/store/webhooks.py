@@ -1,4 +1,7 @@
-"""Webhooks: who is told of which events and alarms. A delivery row is written in the event's own transaction."""
+"""Webhooks: who is told of which events and alarms. A delivery row is written in the event's own transaction.
+
+URLs and secrets are sealed: the one may hold a token of the receiver's, by the other anybody could speak in our name.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,19 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from control_plane.store import seals
 from control_plane.store.db import insert_rows, new_id
 from control_plane.store.tables import deliveries, galleries, sites, webhook_secrets, webhooks
 from faces.errors import Invalid, NotFound
 from faces.events import Event, EventKind, Status
+from faces.sealing import about
 from faces.signing import secret_of
 
 KEY_BYTES = 32
 PENDING = "pending"
+
+_OWNER = "webhooks"
+"""By whose key URLs and secrets are sealed."""
 
 
 class Because(StrEnum):
@@ -106,6 +114,7 @@ def create(
     }
     _check(connection, values)
     webhook_id = new_id(now)
+    values["url"] = _sealed(connection, _url(webhook_id), url)
     connection.execute(webhooks.insert().values(id=webhook_id, enabled=True, created_at=now, **values))
     secret = _add_secret(connection, webhook_id, now)
     return WebhookWithSecret(secret=secret, **msgspec.structs.asdict(get(connection, webhook_id)))
@@ -120,6 +129,8 @@ def change(connection: sa.Connection, webhook_id: str, changed: dict[str, Any]) 
     if values.get("enabled"):
         values["disabled_because"] = None
     _check(connection, msgspec.structs.asdict(before) | changed)
+    if "url" in values:
+        values["url"] = _sealed(connection, _url(webhook_id), values["url"])
     if values:
         connection.execute(webhooks.update().where(webhooks.c.id == webhook_id).values(**values))
     return get(connection, webhook_id)
@@ -138,18 +149,33 @@ def secrets(connection: sa.Connection, webhook_id: str, now: datetime) -> list[s
     """What messages are signed with, the newest first."""
     until = webhook_secrets.c.valid_until
     query = (
-        sa.select(webhook_secrets.c.secret)
+        sa.select(webhook_secrets.c.id, webhook_secrets.c.secret)
         .where((webhook_secrets.c.webhook_id == webhook_id) & (until.is_(None) | (until > now)))
         .order_by(webhook_secrets.c.id.desc())
     )
-    return list(connection.execute(query).scalars())
+    return seals.unseal_texts(connection, [(_secret(row.id), row.secret) for row in connection.execute(query)])
+
+
+def address(connection: sa.Connection, webhook_id: str, stored: str) -> str:
+    """The URL that a row of `webhooks` holds."""
+    return seals.unseal_texts(connection, [(_url(webhook_id), stored)])[0]
+
+
+def seal_plain(connection: sa.Connection) -> None:
+    """Seal the URLs and secrets that were written plain."""
+    for column, what in ((webhooks.c.url, _url), (webhook_secrets.c.secret, _secret)):
+        table = column.table
+        plain = sa.select(table.c.id, column).where(~column.startswith(seals.TEXT)).with_for_update()
+        for row_id, text in connection.execute(plain).all():
+            sealed = _sealed(connection, what(row_id), text)
+            connection.execute(table.update().where(table.c.id == row_id).values({column: sealed}))
 
 
 def get(connection: sa.Connection, webhook_id: str) -> Webhook:
     row = connection.execute(sa.select(webhooks).where(webhooks.c.id == webhook_id)).one_or_none()
     if row is None:
         raise NotFound(f"there is no webhook {webhook_id!r}")
-    return _webhook(row)
+    return _webhook(row, address(connection, webhook_id, row.url))
 
 
 def delete(connection: sa.Connection, webhook_id: str) -> None:
@@ -160,7 +186,9 @@ def delete(connection: sa.Connection, webhook_id: str) -> None:
 
 def listing(connection: sa.Connection, *, after: str = "", limit: int = 100) -> list[Webhook]:
     query = sa.select(webhooks).where(webhooks.c.id > after).order_by(webhooks.c.id).limit(limit)
-    return [_webhook(r) for r in connection.execute(query)]
+    rows = connection.execute(query).all()
+    urls = seals.unseal_texts(connection, [(_url(row.id), row.url) for row in rows])
+    return [_webhook(row, url) for row, url in zip(rows, urls, strict=True)]
 
 
 def enqueue(connection: sa.Connection, told: Sequence[tuple[str, Event]], now: datetime) -> None:
@@ -216,15 +244,29 @@ def delivery(
 
 
 def _enabled(connection: sa.Connection) -> list[Webhook]:
-    return [_webhook(r) for r in connection.execute(sa.select(webhooks).where(webhooks.c.enabled))]
+    """Those that are told of something, for whoever asks what: without their URLs, which cost more than that."""
+    return [_webhook(r, "") for r in connection.execute(sa.select(webhooks).where(webhooks.c.enabled))]
 
 
 def _add_secret(connection: sa.Connection, webhook_id: str, now: datetime) -> str:
-    secret = secret_of(os.urandom(KEY_BYTES))
+    secret, secret_id = secret_of(os.urandom(KEY_BYTES)), new_id(now)
+    sealed = _sealed(connection, _secret(secret_id), secret)
     connection.execute(
-        webhook_secrets.insert().values(id=new_id(now), webhook_id=webhook_id, secret=secret, created_at=now)
+        webhook_secrets.insert().values(id=secret_id, webhook_id=webhook_id, secret=sealed, created_at=now)
     )
     return secret
+
+
+def _sealed(connection: sa.Connection, what: bytes, text: str) -> str:
+    return seals.seal_text(connection, _OWNER, what, text)
+
+
+def _url(webhook_id: str) -> bytes:
+    return about("webhook_url", webhook_id)
+
+
+def _secret(secret_id: str) -> bytes:
+    return about("webhook_secret", secret_id)
 
 
 def _check(connection: sa.Connection, values: dict[str, Any]) -> None:
@@ -241,8 +283,8 @@ def _check_known(connection: sa.Connection, table: sa.Table, what: str, ids: Ite
             raise Invalid(f"there is no {what} {wanted!r}")
 
 
-def _webhook(row: sa.Row[Any]) -> Webhook:
-    values = {name: row._mapping[name] for name in Webhook.__struct_fields__}
+def _webhook(row: sa.Row[Any], url: str) -> Webhook:
+    values = {name: row._mapping[name] for name in Webhook.__struct_fields__} | {"url": url}
     values["statuses"] = [Status(s) for s in row.statuses]
     values["disabled_because"] = Because(row.disabled_because) if row.disabled_because else None
     return Webhook(**values)

@@ -64,7 +64,7 @@ def _camera(config: CameraConfig) -> list[Finding]:
 
 def control_plane(config: Config) -> Iterator[Finding]:
     """By the edge's own id and key, where it has some."""
-    url, held = credential.read(config.data_dir / MEMBERSHIP) or (USUAL_URL, credential.NONE)
+    url, held = credential.read(config.data_dir / MEMBERSHIP, config.opener) or (USUAL_URL, credential.NONE)
     path = config.data_dir / "edge-id"
     edge = edge_id(path) if path.exists() else NOBODY
     key = config.edge_key or held.key

@@ -7,7 +7,10 @@ import pytest
 
 from edge import credential
 from edge.credential import Credential
+from edge.seal import Seal, open_seal, plain
 from faces.errors import SettingError
+from faces.masterkey import Source
+from faces.sealing import secret_of
 
 
 def test_a_credential_is_kept_with_its_control_plane_in_a_file_for_its_user_alone(tmp_path: Path) -> None:
@@ -42,3 +45,19 @@ def test_a_file_that_says_nothing_stops_the_start(tmp_path: Path) -> None:
 
 def test_a_key_that_was_told_is_kept_nowhere() -> None:
     assert not Credential("rc_told").kept
+
+
+def test_a_credential_is_sealed_from_the_edges_start_on(tmp_path: Path) -> None:
+    path = tmp_path / "membership.json"
+    credential.save(path, "https://plane.example", "rc_first")
+    seal = open_seal(tmp_path, Source(tmp_path / "master.key"))
+    _, held = credential.read(path, lambda: seal) or ("", Credential())
+    held.keep_sealed(seal)
+    assert b"rc_first" not in path.read_bytes()
+    held.take("rc_second")
+    assert b"rc_second" not in path.read_bytes()
+    url, again = credential.read(path, lambda: seal) or ("", Credential())
+    assert (url, again.key) == ("https://plane.example", "rc_second")
+    for opener in (plain, lambda: Seal(secret_of(bytes(40)))):
+        with pytest.raises(SettingError, match="cannot be read"):
+            credential.read(path, opener)

@@ -17,8 +17,10 @@ from edge.config import Config
 from edge.orders import Orders
 from edge.plane import ControlPlane
 from edge.reload import Reloader
+from edge.seal import FILE, Seal, open_seal
 from faces.engine import Engine, images
 from faces.errors import SettingError
+from faces.masterkey import Source
 from faces.wire import CameraOrder, OrderAction, OrderOutcome
 
 PUT, REMOVE, LOOK = OrderAction
@@ -66,18 +68,23 @@ def order(action: OrderAction, camera: str, **settings: str) -> CameraOrder:
 
 
 @pytest.fixture
-def done(plane: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., OrderOutcome]:
+def seal(tmp_path: Path) -> Seal:
+    """The edge's own, by the settings that `read` reads."""
+    return open_seal(tmp_path, Source.of(read(tmp_path)))
+
+
+@pytest.fixture
+def done(plane: Any, seal: Seal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., OrderOutcome]:
     """Has an edge do an order; returns how it says that it went."""
     monkeypatch.chdir(tmp_path)
 
     def do(given: CameraOrder, *, own: Set[str] = frozenset(), allowed: bool = True) -> OrderOutcome:
         def watched() -> set[str]:
-            return {*own, *managed.load(tmp_path)}
+            return {*own, *managed.load(tmp_path, lambda: seal)}
 
         plane.orders = [given]
-        Orders(
-            ControlPlane(plane.url, uuid4()), tmp_path, watched, lambda: void(read(tmp_path)), allowed=allowed
-        ).step()
+        asked = ControlPlane(plane.url, uuid4())
+        Orders(asked, tmp_path, watched, lambda: void(read(tmp_path)), allowed=allowed, seal=seal).step()
         outcome: OrderOutcome = plane.outcomes[given.id]
         return outcome
 
@@ -95,6 +102,7 @@ def test_a_camera_that_is_put_is_kept_for_the_edges_user_alone(
     (camera,) = read(tmp_path).cameras
     assert (camera.name, camera.source, camera.max_fps) == ("gate", "rtsp://user:hush@10.0.0.9/1", 10)
     assert stat.S_IMODE((tmp_path / managed.NAME).stat().st_mode) == 0o600
+    assert not any(word in (tmp_path / managed.NAME).read_bytes() for word in (b"hush", b"rtsp", b"gate"))
     assert done(order(REMOVE, "gate")).done
     assert [camera.name for camera in read(tmp_path).cameras] == ["camera"]
 
@@ -141,6 +149,18 @@ def test_a_look_at_nothing_says_why_and_keeps_the_password(done: Callable[..., O
     assert not outcome.done
     assert outcome.message == "http://127.0.0.1:9/video gives no picture: it cannot be opened"
     assert "hush" not in outcome.message + outcome.remedy
+
+
+def test_what_was_kept_plain_is_sealed_when_the_edge_starts(tmp_path: Path, seal: Seal) -> None:
+    cameras = {"gate": {"source": "rtsp://user:hush@10.0.0.9/1"}}
+    managed.save(tmp_path, cameras)
+    managed.seal_plain(tmp_path, seal)
+    assert b"hush" not in (tmp_path / managed.NAME).read_bytes()
+    assert managed.load(tmp_path, lambda: seal) == cameras
+    assert read(tmp_path).cameras[0].source == "rtsp://user:hush@10.0.0.9/1"
+    (tmp_path / FILE).unlink()
+    with pytest.raises(SettingError, match="cannot be read"):
+        read(tmp_path)
 
 
 def test_a_file_that_holds_no_cameras_is_complained_of(tmp_path: Path) -> None:

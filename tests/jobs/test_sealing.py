@@ -10,11 +10,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from control_plane.store import encodings, enrollments, events, identities, schema, seals, tables, unsealed
+from control_plane.store import encodings, enrollments, events, identities, schema, seals, tables, unsealed, webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Database, new_id
 from control_plane.store.vault import open_vault
+from control_plane.store.webhooks import WebhookWithSecret
 from faces.encoding import SFACE
+from faces.events import Status
 from faces.gallery import EncodingRow
 from faces.masterkey import Source
 from faces.sealing import key_id
@@ -35,6 +37,7 @@ class Place:
         schema.migrate(self.plain, NOW)
         self.people: dict[str, bytes] = {}
         self.event = event(identity_id=None, thumbnail=PHOTO[:500])
+        self.hook: WebhookWithSecret
 
     def opened(self, *, sealing: bool | None = True) -> Database:
         vault = None
@@ -62,12 +65,16 @@ class Place:
             enrollments.submit(connection, NOW, gallery_id=G, blob="photos/01", sha256="0", name="Ann")
             enrollments.submit(connection, NOW, gallery_id=G, blob="photos/02", sha256="0", name="gone")
             events.append(connection, [self.event, event(identity_id=person)], site_id="s", edge_id="e", now=NOW)
+            self.hook = webhooks.create(connection, "http://receiver.example/8c3f2a", [Status.REJECT], NOW)
 
     def plain_rows(self) -> int:
         found = 0
         with self.plain.read() as connection:
             for column in (tables.encodings.c.data, tables.thumbnails.c.data):
                 found += sum(key_id(bytes(data)) is None for data in connection.execute(sa.select(column)).scalars())
+            for column in (tables.webhooks.c.url, tables.webhook_secrets.c.secret):
+                texts = connection.execute(sa.select(column)).scalars()
+                found += sum(not text.startswith(seals.TEXT) for text in texts)
         return found
 
     def close(self) -> None:
@@ -95,7 +102,7 @@ def is_due(database: Database) -> bool:
 
 def test_what_an_older_release_wrote_is_sealed_and_reads_as_before(place: Place) -> None:
     place.fill(place.plain, 2 * unsealed.AT_ONCE + 3)
-    assert place.plain_rows() == 2 * unsealed.AT_ONCE + 5
+    assert place.plain_rows() == 2 * unsealed.AT_ONCE + 7
     sealing = place.opened()
     assert is_due(sealing)
     job = Sealing(sealing, place.blobs(sealing))
@@ -105,10 +112,14 @@ def test_what_an_older_release_wrote_is_sealed_and_reads_as_before(place: Place)
     assert place.blobs(sealing).get("photos/01") == PHOTO
     files = [path for path in place.folder.rglob("*") if path.is_file()]
     secret = [PHOTO, *place.people.values()]
-    assert not any(data[i : i + 16] in file.read_bytes() for file in files for data in secret for i in (0, 16, 256))
+    texts = place.hook.url.encode(), place.hook.secret.encode()
+    needles = [*(data[i : i + 16] for data in secret for i in (0, 16, 256)), *texts]
+    assert not any(needle in file.read_bytes() for file in files for needle in needles)
     with sealing.read() as connection:
         assert {p: encodings.data_of(connection, p) for p in place.people} == {p: {d} for p, d in place.people.items()}
         assert events.thumbnail(connection, str(place.event.id)) == place.event.thumbnail
+        assert webhooks.get(connection, place.hook.id).url == place.hook.url
+        assert webhooks.secrets(connection, place.hook.id, NOW) == [place.hook.secret]
 
 
 def test_a_run_without_sealing_makes_it_due_again(place: Place) -> None:
@@ -116,7 +127,7 @@ def test_a_run_without_sealing_makes_it_due_again(place: Place) -> None:
     assert not is_due(sealing)
     without = place.opened(sealing=False)
     place.fill(without, 1)
-    assert place.plain_rows() == 3
+    assert place.plain_rows() == 5
     assert not is_due(without)
     assert is_due(sealing)
     Sealing(sealing, place.blobs(sealing)).run("all")

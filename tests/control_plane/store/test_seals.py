@@ -22,6 +22,7 @@ from control_plane.store import (
     merges,
     seals,
     tables,
+    webhooks,
 )
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database, new_id
@@ -243,6 +244,25 @@ def test_what_is_plain_stays_readable_and_what_is_sealed_needs_the_key(
         assert encodings.data_of(connection, ann) == {of_ann}
         with pytest.raises(SettingError):
             encodings.data_of(connection, bob)
+
+
+def test_urls_and_secrets_of_webhooks_are_sealed_each_in_its_row(database: Database) -> None:
+    urls = [f"http://receiver.example/{secrets.token_hex(8)}" for _ in range(2)]
+    table = tables.webhook_secrets
+    with database.write() as connection:
+        made = [webhooks.create(connection, url, [Status.PASS], NOW) for url in (urls[0], "http://before.example/")]
+        webhooks.change(connection, made[1].id, {"url": urls[1]})
+        assert {hook.url for hook in webhooks.listing(connection)} == {*urls}
+        assert [webhooks.secrets(connection, hook.id, NOW) for hook in made] == [[hook.secret] for hook in made]
+        rows = repr([connection.execute(sa.select(t)).all() for t in (tables.webhooks, table)])
+        assert not any(text in rows for text in (*urls, *(hook.secret for hook in made)))
+        assert "http" not in rows
+        assert "whsec_" not in rows
+        theirs = sa.select(table.c.secret).where(table.c.webhook_id == made[1].id).scalar_subquery()
+        connection.execute(table.update().where(table.c.webhook_id == made[0].id).values(secret=theirs))
+        with pytest.raises(Unreadable):
+            webhooks.secrets(connection, made[0].id, NOW)
+    assert owners(database) == {"webhooks"}
 
 
 @pytest.fixture
