@@ -147,14 +147,17 @@ class Gate:
         without its page's doing is refused with."""
         if need in BY_NO_KEY or self.open:
             return Caller()
-        cookie = cookies.presented(connection)
-        if cookie is None:
-            caller = Caller(self.key(presented(connection.headers)))
-        else:
-            caller = self.signed_in(cookie)
-            cookies.check_meant(connection, cookie)
+        caller = self.known(connection)
+        if caller.sign_in is not None:
+            cookies.check_meant(connection, cookies.presented(connection) or "")
         self.check(caller, need)
         return caller
+
+    def known(self, connection: HTTPConnection) -> Caller:
+        """Whose key or cookie a request brings, whether or not it still counts; raises Unauthenticated for one that is
+        not known here."""
+        cookie = cookies.presented(connection)
+        return Caller(self.key(presented(connection.headers))) if cookie is None else self.signed_in(cookie)
 
     def bearer(self, bearer: Bearer, need: Need) -> Caller:
         """Whoever a ticket stands for; raises as `admit`."""

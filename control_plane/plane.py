@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import copy
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -23,19 +24,21 @@ from control_plane.dispatch import Dispatch, Job
 from control_plane.fanout import Fanout
 from control_plane.feed import Feed, News
 from control_plane.gather import Gathered, Gatherer
-from control_plane.limits import Limits
+from control_plane.limits import Limits, network
 from control_plane.metrics import Metrics
 from control_plane.notes import Looks, Note
 from control_plane.pages import Pages
 from control_plane.passwords import Passwords
+from control_plane.problems import Unauthenticated
+from control_plane.refusals import Refusals
 from control_plane.store import audit, events, keys, sign_ins
 from control_plane.store.blobs import BlobStore
-from control_plane.store.db import Connection, Database, Unavailable
+from control_plane.store.db import Connection, Database, Unavailable, new_id
 from control_plane.store.events import Arrival
 from control_plane.store.tickets import Bearer
 from control_plane.tries import Tries
 from control_plane.ws.links import Links
-from faces.errors import NotFound
+from faces.errors import NotFound, RollcallError
 from faces.wire import Verdict
 
 T = TypeVar("T")
@@ -78,6 +81,7 @@ class Plane:
         self.passwords = Passwords()
         self.limits = Limits(config.rates)
         self.tries = Tries()
+        self.refusals = Refusals()
         self._noted: dict[str, datetime] = {}
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
         self.pages = Pages()
@@ -169,6 +173,19 @@ class Plane:
         caller = self.gate.admit(connection, need)
         self.note(caller)
         return caller
+
+    def refused(self, connection: HTTPConnection, action: str, error: RollcallError) -> None:
+        """Have the audit log told soon that somebody was refused who had brought a key or a cookie."""
+        if not (cookies.presented(connection) or "authorization" in connection.headers):
+            return
+        caller = Caller()
+        with contextlib.suppress(Unauthenticated):
+            caller = self.gate.known(connection)
+        address = connection.client.host if connection.client else ""
+        who = caller.actor if caller.holder else network(address)
+        if self.refusals.told(who, f"{action} {error.code}", time.monotonic(), stranger=caller.holder is None):
+            note = Note(caller.actor, action, address, new_id(self.clock()), connection.path_params.get("id"))
+            self.looks.add(note.entry(self.clock(), error.code))
 
     async def admit_bearer(self, bearer: Bearer, need: Need) -> Caller:
         """Whoever a ticket stands for; raises as the gate does."""

@@ -23,7 +23,7 @@ from control_plane.guard import SAFE_METHODS
 from control_plane.limits import Cost, network
 from control_plane.notes import Note
 from control_plane.plane import Plane
-from control_plane.problems import Forbidden, TooLarge, Unsupported
+from control_plane.problems import Forbidden, NoCsrfToken, TooLarge, Unauthenticated, Unsupported
 from control_plane.store.chain import DONE
 from control_plane.store.db import Connection, new_id
 from control_plane.store.reach import Reach
@@ -137,6 +137,11 @@ class Route(Generic[B, Q]):
         if self.audit is None and self.method not in SAFE_METHODS:
             raise TypeError(f"{self.method} {self.path} does not declare what the audit log calls it")
 
+    @property
+    def action(self) -> str:
+        """What the audit log calls it where somebody is refused, who is told of more than is said otherwise."""
+        return self.audit or f"{self.path.removeprefix('/v1').split('/')[1]}.ask"
+
 
 class Endpoint:
     """The routes of one path at work on a plane: an ASGI application."""
@@ -153,7 +158,11 @@ class Endpoint:
         route = self.routes["GET" if scope["method"] == "HEAD" else scope["method"]]
         limit = route.limit(self._plane.config)
         request = Request(scope, _limited(Headers(scope=scope), receive, limit), send)
-        caller = await self._plane.admit(request, route.needs)
+        try:
+            caller = await self._plane.admit(request, route.needs)
+        except (Unauthenticated, Forbidden, NoCsrfToken) as error:
+            self._plane.refused(request, route.action, error)
+            raise
         _limit(route, caller, request, self._plane)
         edge = edge_of(request) if route.needs in (EDGE, JOIN) else EdgeCaller("", 0)
         plane = self._plane.auditing(_note(route, request, caller, edge, self._plane))
@@ -161,6 +170,8 @@ class Endpoint:
             response = await self._response(route, request, plane, caller, edge)
         except RollcallError as error:
             plane.audited(error.code)
+            if plane.audit_note is None and isinstance(error, Forbidden):
+                self._plane.refused(request, route.action, error)
             raise
         plane.audited(DONE if response.status_code < 400 else Refused.code)
         await response(scope, receive, send)

@@ -17,7 +17,7 @@ from control_plane.feed import News
 from control_plane.notes import Note
 from control_plane.parts import first_of
 from control_plane.plane import Plane
-from control_plane.problems import TABLE, Unauthenticated
+from control_plane.problems import TABLE, Forbidden, Unauthenticated
 from control_plane.store import tickets
 from control_plane.ws.protocol import cut
 from faces.errors import RollcallError
@@ -39,7 +39,11 @@ class Socket:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         websocket = WebSocket(scope, receive, send)
-        caller = await self._caller(websocket)
+        try:
+            caller = await self._caller(websocket)
+        except (Unauthenticated, Forbidden) as error:
+            self.plane.refused(websocket, "link.open" if self.needs is EDGE else "stream.open", error)
+            raise
         if self.needs is not EDGE:
             looked(websocket, self.plane, caller, "stream.open")
         await self.endpoint(websocket, self.plane, caller)

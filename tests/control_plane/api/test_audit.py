@@ -174,3 +174,48 @@ def test_looks_that_wait_are_written_at_the_end(
     with again.read() as connection:
         assert [row.action for row in audit.listing(connection)] == ["event.list"] * 3
     again.close()
+
+
+def test_who_is_refused_is_in_the_log_once_a_minute_whatever_they_try(either: Any, wait_for: Any) -> None:
+    with either.database.write() as connection:
+        made = {
+            "viewer": keys.create(connection, Role.VIEWER, utcnow()),
+            "bound": keys.create(connection, Role.ADMIN, utcnow(), sites=["default"]),
+            "revoked": keys.create(connection, Role.ADMIN, utcnow()),
+        }
+        keys.revoke(connection, keys.id_of(made["revoked"]) or "", utcnow())
+    user = either.user("Ann", Role.ADMIN)
+    page = either.page("Ann")
+    person, made["stranger"] = either.person("Ada"), "rc_none"
+
+    def ask(who: str, method: str, path: str, status: int) -> None:
+        for _ in range(3):
+            assert either.call(method, path, headers={"Authorization": f"Bearer {made[who]}"}).status_code == status
+
+    wait_for(lambda: either.get("/v1/sites").status_code == 401)
+    ask("viewer", "DELETE", f"/v1/identities/{person}", 403)
+    ask("viewer", "DELETE", "/v1/identities/Ada", 403)
+    ask("viewer", "GET", "/v1/users", 403)
+    ask("bound", "GET", "/v1/users", 403)
+    ask("revoked", "GET", "/v1/users", 401)
+    ask("stranger", "GET", "/v1/users", 401)
+    page.csrf = ""
+    assert page.call("DELETE", f"/v1/identities/{person}").status_code == 403
+    bad = {"name": "Ann", "password": "wrong"}
+    assert either.post("/v1/session", json=bad).status_code == 401
+    told = wait_for(lambda: (found := [r for r in rows(either) if r.outcome != "done"]) and len(found) > 6 and found)
+    by_key = {who: f"key:{keys.id_of(made[who])}" for who in ("viewer", "bound", "revoked")}
+    assert sorted((r.actor, r.action, r.resource_id or "", r.outcome) for r in told) == sorted(
+        [
+            (by_key["viewer"], "identity.erase", person, "forbidden"),
+            (by_key["viewer"], "users.ask", "", "forbidden"),
+            (by_key["bound"], "users.ask", "", "forbidden"),
+            (by_key["revoked"], "users.ask", "", "unauthenticated"),
+            ("nobody", "users.ask", "", "unauthenticated"),
+            (f"user:{user}", "identity.erase", person, "csrf_token"),
+            ("nobody", "user.sign_in", user, "unauthenticated"),
+        ]
+    )
+    assert {r.address for r in told} == {"127.0.0.1"}
+    with either.database.read() as connection:
+        assert audit.verify(connection) is None
