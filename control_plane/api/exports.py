@@ -65,9 +65,9 @@ async def export(call: Call[None, None]) -> Response:
     """All that is kept of a person, as a ZIP: the record with its consent, photos, encodings, enrollments, corrections,
     galleries, events with their small pictures, and what the audit log says of them, where the caller may read it."""
     identity_id, plane = call.path(), call.plane
-    await plane.read(lambda c: identities.get(c, identity_id))
-    audited = call.caller.sites is None and call.caller.may(AUDIT_READ)
-    files = _files(plane, call.reach, identity_id, audited=audited)
+    _, head = await plane.read(lambda c: (identities.get(c, identity_id), audit.head(c)))
+    may_read = call.caller.sites is None and call.caller.may(AUDIT_READ)
+    files = _files(plane, call.reach, identity_id, audited=head.position if may_read else None)
     headers = {"Content-Disposition": f'attachment; filename="{identity_id}.zip"'}
     return StreamingResponse(_zipped(plane, files, plane.clock()), 200, headers, ZIP)
 
@@ -86,8 +86,11 @@ async def _zipped(plane: Plane, files: AsyncIterator[tuple[str, bytes]], now: da
     yield sink.taken()
 
 
-async def _files(plane: Plane, reach: Reach, identity_id: str, *, audited: bool) -> AsyncIterator[tuple[str, bytes]]:
-    """Names and contents, one read at a time."""
+async def _files(
+    plane: Plane, reach: Reach, identity_id: str, *, audited: int | None
+) -> AsyncIterator[tuple[str, bytes]]:
+    """Names and contents, one read at a time; the audit log up to this position, so that an export that takes long does
+    not tell of itself. None: without it."""
     person = await plane.read(lambda c: reach.shown(c, identities.get(c, identity_id)))
     yield "identity.json", _json(person)
     yield "galleries.json", _json(await plane.read(partial(_galleries, ids=person.galleries)))
@@ -107,8 +110,8 @@ async def _files(plane: Plane, reach: Reach, identity_id: str, *, audited: bool)
     yield "enrollments.json", _json(await plane.read(partial(_enrollments, identity_id=identity_id)))
     async for name, data in _events(plane, reach, identity_id):
         yield name, data
-    if audited:
-        yield "audit.ndjson", _lines(await plane.read(partial(_audit, identity_id=identity_id)))
+    if audited is not None:
+        yield "audit.ndjson", _lines(await plane.read(partial(_audit, identity_id=identity_id, before=audited + 1)))
 
 
 async def _events(plane: Plane, reach: Reach, identity_id: str) -> AsyncIterator[tuple[str, bytes]]:
@@ -141,11 +144,11 @@ def _without_others(one: Enrollment) -> Enrollment:
     return msgspec.structs.replace(one, message=None, detail=None)
 
 
-def _audit(connection: Connection, identity_id: str) -> list[Row]:
+def _audit(connection: Connection, identity_id: str, before: int) -> list[Row]:
     found: dict[int, Row] = {}
     for one in identities.tree(connection, identity_id):
         after, wanted = 0, Wanted(concerning=one)
-        while page := audit.listing(connection, after=after, limit=PAGE, wanted=wanted):
+        while page := audit.listing(connection, after=after, before=before, limit=PAGE, wanted=wanted):
             found |= {row.position: row for row in page}
             after = page[-1].position
     return [found[position] for position in sorted(found)]

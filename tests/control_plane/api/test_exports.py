@@ -97,6 +97,27 @@ def test_a_photo_that_is_erased_meanwhile_is_left_out(server: Any) -> None:
     assert len([name for name in files if name.startswith("photos/")]) == 1
 
 
+def test_an_export_whose_reader_takes_long_does_not_tell_of_itself(server: Any, jpeg: bytes, wait_for: Any) -> None:
+    ada = server.person("Ada", photos=1)
+    server.call("PATCH", f"/v1/identities/{ada}", json={"attributes": {"badge": 8}})
+    with server.database.read() as connection:
+        (photo,) = identities.photos_of(connection, ada)
+        blob = identities.photo_blob(connection, ada, photo.id)
+    # More than the sockets between them hold: what follows it is read when the reader goes on.
+    server.blobs.put(blob, jpeg + bytes(32_000_000))
+    with server.get(f"/v1/identities/{ada}/export", stream=True) as answer:
+        begun = answer.raw.read(1)
+        wait_for(lambda: "identity.export" in told_of(server, ada))
+        files = unpacked(begun + answer.raw.read())
+    actions = [msgspec.json.decode(line)["action"] for line in files["audit.ndjson"].splitlines()]
+    assert actions == ["identity.change"]
+
+
+def told_of(server: Any, person: str) -> list[str]:
+    with server.database.read() as connection:
+        return [row.action for row in audit.listing(connection, wanted=audit.Wanted(concerning=person))]
+
+
 @pytest.fixture
 def bound(server: Any, wait_for: Any) -> Any:
     """Headers by role, of keys bound to a site whose gallery holds nobody else's people; and that gallery."""
