@@ -170,7 +170,7 @@ def test_looks_that_wait_are_written_at_the_end(
     with running(database, tmp_path) as server:
         for _ in range(3):
             server.get("/v1/events")
-    again = Database(f"sqlite:///{tmp_path / 'rollcall.db'}")
+    again = Database(database.url.render_as_string(hide_password=False))
     with again.read() as connection:
         assert [row.action for row in audit.listing(connection)] == ["event.list"] * 3
     again.close()
