@@ -111,8 +111,8 @@ class BlobStore:
             return file.read()
 
     def open(self, name: str) -> BinaryIO:
-        """Its plain bytes, to be read and sought in. Raises FileNotFoundError, and Unreadable, which reading it may
-        raise too."""
+        """Its plain bytes, to be read and sought in. Raises FileNotFoundError, also where its key is gone, and
+        Unreadable, which reading it may raise too."""
         file = self.path(name).open("rb")
         try:
             sealed_by = key_id(file.read(FILE_HEADER))
@@ -152,6 +152,13 @@ class BlobStore:
         for name in gone:
             self.path(name).unlink(missing_ok=True)
 
+    def names(self) -> Iterator[str]:
+        """All that are there, whether or not anybody names them."""
+        for path in self._root.glob("*/*/*"):
+            name = f"{path.parent.parent.name}/{path.name}"
+            if _NAME.fullmatch(name) and self.path(name) == path and path.is_file():
+                yield name
+
     def path(self, name: str) -> Path:
         """Where a blob lies. Ids are spread over 256 folders by their last digits, as UUIDv7 share their first."""
         if not _NAME.fullmatch(name):
@@ -168,6 +175,8 @@ class BlobStore:
         if secret is None or secret.id != sealed_by:
             # It may have gone and come again.
             secret = self._vault.looked_up([name]).get(name)
-        if secret is None or secret.id != sealed_by:
-            raise Unreadable(f"the key of {name} is gone, or another file lies in its place")
+        if secret is None:
+            raise FileNotFoundError(f"the key of {name} is gone, and with it what it says")
+        if secret.id != sealed_by:
+            raise Unreadable(f"another file lies in the place of {name}")
         return secret

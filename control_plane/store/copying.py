@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Final, NamedTuple
 import sqlalchemy as sa
 
 from control_plane.store import schema, tables, vault
-from control_plane.store.db import Database, insert_rows
+from control_plane.store.db import Database, Unavailable, insert_rows
 
 AT_ONCE: Final = 1000
 
@@ -28,15 +30,20 @@ VAULT = Form(vault.metadata, vault.make_tables)
 
 
 def copy_out(database: Database, form: Form, target: Path) -> None:
-    """Write one state of a database that others may go on using into a new SQLite file, for its owner alone."""
+    """Write one state of a database that others may go on using into a new SQLite file, for its owner alone.
+
+    Raises OSError where there is no room for it.
+    """
     target.touch(mode=0o600, exist_ok=False)
-    if database.is_sqlite:
-        with database.available(), database.engine.connect().execution_options(rollcall_no_begin=True) as connection:
-            connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
-    else:
-        with opened(target) as made:
-            form.make(made)
-            _copy(database, made, form)
+    with _room(target):
+        if database.is_sqlite:
+            with database.available(), database.engine.connect() as plain:
+                connection = plain.execution_options(rollcall_no_begin=True)
+                connection.exec_driver_sql("VACUUM INTO ?", (str(target),))
+        else:
+            with opened(target) as made:
+                form.make(made)
+                _copy(database, made, form)
     with target.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -65,6 +72,18 @@ def _copy(source: Database, target: Database, form: Form) -> None:
                 rows = found.execution_options(yield_per=AT_ONCE).execute(sa.select(table)).mappings()
                 for some in rows.partitions():
                     insert_rows(into, table, [dict(row) for row in some])
+
+
+@contextmanager
+def _room(target: Path) -> Iterator[None]:
+    """A full disk is no database that does not answer."""
+    try:
+        yield
+    except (Unavailable, sa.exc.OperationalError) as error:
+        codes = {getattr(getattr(e, "orig", None), "sqlite_errorcode", None) for e in (error, error.__cause__)}
+        if sqlite3.SQLITE_FULL in codes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target)) from error
+        raise
 
 
 @contextmanager

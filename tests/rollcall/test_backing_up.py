@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import requests
@@ -15,10 +16,19 @@ from click.testing import CliRunner, Result
 
 from control_plane.store import backup, schema, seals
 from control_plane.store.backup import BadBackup
-from control_plane.store.db import Database
+from control_plane.store.db import Database, utcnow
 from control_plane.store.vault import open_vault
+from edge.credential import Credential
+from edge.delivery import Poster
+from edge.plane import ControlPlane
+from edge.replica import Replica
+from edge.spool import Spool
+from edge.uplink import Syncer
+from faces.encoding import SFACE
 from faces.errors import Invalid
+from faces.events import Event, Status, uuid7
 from faces.masterkey import Source
+from faces.wire import Hello, Position
 from rollcall.cli import cli
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
@@ -31,6 +41,7 @@ class Product:
 
     def __init__(self, data: Path) -> None:
         self.place = Place(data=data, port=free_port(), stream_port=0)
+        self.key = ""
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -39,7 +50,16 @@ class Product:
             yield
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        return requests.request(method, self.place.url + path, timeout=40, **options)
+        key = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return requests.request(method, self.place.url + path, timeout=40, headers=key, **options)
+
+    def new_key(self, role: str = "admin") -> str:
+        made: str = self.ask("POST", "/v1/keys", json={"role": role}).json()["key"]
+        return made
+
+    def people(self, *names: str) -> None:
+        for name in names:
+            assert self.ask("POST", "/v1/identities", json={"name": name}).ok
 
     def enroll(self, name: str, photo: bytes) -> str:
         answer = self.ask("POST", "/register", data={"name": name}, files={"image": photo})
@@ -54,6 +74,46 @@ class Product:
         found = self.ask("GET", f"/v1/identities/{identity_id}/photos/{photo['id']}")
         assert found.ok, found.text
         return found.content
+
+
+class Edge:
+    """What an edge keeps, and how it talks to the product: when it is told to."""
+
+    def __init__(self, product: Product, folder: Path) -> None:
+        folder.mkdir()
+        token = product.ask("POST", "/v1/sites/default/join-tokens").json()["token"]
+        self._credential, self._id = Credential(token), uuid4()
+        self._replica, self._spool = Replica(folder / "galleries.db", SFACE), Spool(folder / "spool.db")
+        self._plane = ControlPlane(product.place.url, self._id, self._credential)
+        self._credential.take(self._plane.join().key)
+
+    def close(self) -> None:
+        self._replica.close()
+        self._spool.close()
+        self._plane.close()
+
+    def renew(self) -> None:
+        self._credential.take(self._plane.renewed().key)
+
+    def sync(self) -> dict[str, str]:
+        """Those whom it holds after a round, by name."""
+        hello = Hello(name="gate", version="1", engine=SFACE, cameras=["door"])
+        Syncer(self._plane, self._replica, hello, lambda: None, spool=self._spool).step()
+        (held,) = self._replica.held
+        return {person.name: person.id for person in held.gallery.identities.values()}
+
+    @property
+    def position(self) -> Position:
+        return self._replica.held[0].position
+
+    def see(self, name: str, identity_id: str) -> UUID:
+        """Decide on somebody, and post that."""
+        event_id = uuid7(utcnow(), uuid4().bytes[:10])
+        told = {"status": Status.PASS, "identity_id": identity_id, "name": name, "distance": 0.2}
+        self._spool.append(Event(id=event_id, camera="door", captured_at=utcnow(), track=1, **told))
+        Poster(self._plane, self._spool).step()
+        assert not len(self._spool), "it was acknowledged"
+        return event_id
 
 
 def run(command: str, data: Path, *arguments: object) -> Result:
@@ -86,7 +146,12 @@ def test_a_backup_of_the_running_product_is_put_back_and_the_erased_stay_gone(
         migrate(home)
         product = Product(home)
         with product.running():
+            product.key = product.new_key()
+            leaked = product.new_key("viewer")
+            edge = Edge(product, tmp_path / "edge")
             biden, obama = (product.enroll(name, photo) for name, photo in photos.items())
+            edge.sync()
+            edge.see("biden", biden)
             stop = threading.Event()
             thread = threading.Thread(target=_add_until, args=(product, stop))
             thread.start()
@@ -94,29 +159,59 @@ def test_a_backup_of_the_running_product_is_put_back_and_the_erased_stay_gone(
             stop.set()
             thread.join()
             assert made.exit_code == 0, made.output
-            assert "2 photos" in made.output
+            assert "1 events, 2 photos" in made.output
             then = product.named()
-            assert product.ask("DELETE", f"/v1/identities/{obama}").ok
-            product.ask("POST", "/v1/identities", json={"name": "Later"})
+            _much_happens(product, edge, obama, leaked)
+            came = product.ask("GET", "/v1/events").json()["items"][-1]["position"]
             refused = run("restore", home, folder, "--replace")
             assert "control plane or worker is running" in str(refused.exception)
+        head = verified_head(home)
         assert "would be lost" in str(run("restore", home, folder).exception)
         back = run("restore", home, folder, "--replace")
         assert back.exit_code == 0, back.output
-        assert "1 people who were erased since" in back.output
+        assert "1 people who were erased since the backup are erased again" in back.output
+        assert "1 events." in back.output.partition("Lost is")[2]
+        assert "database.restore" in CliRunner().invoke(cli, ["audit", "show", "--data", str(home)]).output
+        verified_head(home, "--head", head)
         with product.running():
             now = product.named()
             assert {"biden"} <= now.keys() <= then.keys() - {"obama"}
             assert product.photo(biden) == photos["biden"]
+            product.key, admin = leaked, product.key
+            assert product.ask("GET", "/v1/identities").status_code == 401, "it was revoked since"
+            product.key = admin
+            ahead = edge.position.revision
+            while (revision := product.ask("GET", "/v1/galleries/default").json()["revision"]) < ahead:
+                product.people(f"New {revision}")
+            assert revision == ahead, "the edge stands at this revision of what is lost"
+            assert edge.sync() == product.named()
+            seen = edge.see("biden", biden)
+            (event,) = product.ask("GET", "/v1/events", params={"after": came}).json()["items"]
+            assert event["id"] == str(seen), "whoever reads on finds what is new"
             assert product.enroll("new", photos["obama"])
-        verified = CliRunner().invoke(cli, ["audit", "verify", "--data", str(home)])
-        assert verified.exit_code == 0, verified.output
+        edge.close()
+
+
+def _much_happens(product: Product, edge: Edge, erased: str, leaked: str) -> None:
+    """What a restore undoes, and what it does not."""
+    edge.see("obama", erased)
+    assert product.ask("DELETE", f"/v1/identities/{erased}").ok
+    assert product.ask("DELETE", f"/v1/keys/{leaked.split('_')[1]}").ok
+    product.people(*(f"Later {number}" for number in range(8)))
+    edge.renew()
+    assert edge.sync() == product.named()
+
+
+def verified_head(home: Path, *arguments: str) -> str:
+    verified = CliRunner().invoke(cli, ["audit", "verify", *arguments, "--data", str(home)])
+    assert verified.exit_code == 0, verified.exception
+    return verified.output.strip()
 
 
 def _add_until(product: Product, stop: threading.Event) -> None:
     number = 0
     while not stop.is_set():
-        assert product.ask("POST", "/v1/identities", json={"name": f"Beside {number}"}).ok
+        product.people(f"Beside {number}")
         number += 1
 
 

@@ -216,6 +216,10 @@ def test_files_are_sealed_each_by_its_own_key_which_goes_with_it(database: Datab
         assert file.read(100) == archive[150_000:150_100]
     assert received.size == len(archive)
     assert owners(database) == {"photos/01", "archives/02"}
+    blobs.put("photos/03", photo)
+    database.vault.destroy(["photos/03"])
+    with pytest.raises(FileNotFoundError):
+        blobs.get("photos/03")
     for path in (tmp_path / "blobs").rglob("*"):
         if path.is_file():
             assert not any(part in path.read_bytes() for part in (photo[:16], archive[:16]))
