@@ -115,6 +115,7 @@ TABLE = MappingProxyType(
         "error": Row(500, 1011, "Something went wrong here"),
         "bad_setting": Row(500, 1011, "Set up wrongly"),
         "bad_model_file": Row(500, 1011, "Set up wrongly"),
+        "bad_backup": Row(500, 1011, "Not a whole backup"),
         "unreadable": Row(500, 1011, "What is stored cannot be opened"),
         "ending": Row(503, 1013, "About to end"),
         "database_unavailable": Row(503, 1013, "The database does not answer"),

@@ -26,6 +26,11 @@ class Progress:
         self._later: asyncio.TimerHandle | None = None
         self._told: dict[str, Import] = {}
 
+    @property
+    def followed(self) -> bool:
+        """Whether any commit may be news."""
+        return self._since is not None
+
     def follow(self) -> None:
         """From now on."""
         self._since = self._since or self._plane.clock()

@@ -178,7 +178,7 @@ class Watcher:
     def _hear(self, before: News) -> None:
         # There are many watchers, and most commits are nothing to them.
         news = self._plane.feed.news
-        if news.head != before.head or news.cameras is not before.cameras:
+        if self._progress.followed or news.head != before.head or news.cameras is not before.cameras:
             self._wake.set()
 
     async def _listen(self) -> None:
