@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import threading
@@ -48,6 +49,13 @@ def shown(port: int) -> int:
     return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
 
+def shown_if_at_all(port: int) -> int | None:
+    """The same; None where the handshake fell into the moment of the exchange, as a client tries again then."""
+    with contextlib.suppress(ssl.SSLError):
+        return shown(port)
+    return None
+
+
 def test_over_tls_the_cookie_is_for_tls_alone_and_a_renewed_certificate_is_shown_without_a_restart(
     fresh: Any, tmp_path: Path, wait_for: Any
 ) -> None:
@@ -66,7 +74,7 @@ def test_over_tls_the_cookie_is_for_tls_alone_and_a_renewed_certificate_is_shown
             url = f"https://localhost:{port}/v1/session"
             assert requests.get(url, verify=str(cert), timeout=10).json()["role"] == "admin"
             _, _, second = issue(tmp_path)
-            wait_for(lambda: shown(port) == second)
+            wait_for(lambda: shown_if_at_all(port) == second)
             cert.write_text("no certificate")
             assert shown(port) == second
         finally:
