@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from control_plane.store import tickets
 from control_plane.ws.protocol import cut
 from faces.errors import RollcallError
 
-SEND_WITHIN_S = 10.0
-"""A client that has not read for this long is cut off."""
+SEND_WITHIN_S = (8.0, 12.0)
+"""A client that has not read for this long, anything between the two, is cut off: those whom one fault stalled do not
+come back in one moment."""
 
 LOOK_EVERY_S = 600.0
 """How often at least the clock is asked whether a key or a sign-in has expired: it may have been set meanwhile."""
@@ -114,7 +116,7 @@ async def told_by_code(websocket: WebSocket) -> AsyncIterator[None]:
 
 async def send(websocket: WebSocket, message: str | bytes) -> None:
     """Send one message; raises TimeoutError if the client does not read."""
-    async with asyncio.timeout(SEND_WITHIN_S):
+    async with asyncio.timeout(random.uniform(*SEND_WITHIN_S)):
         if isinstance(message, str):
             await websocket.send_text(message)
         else:

@@ -24,6 +24,10 @@ from faces.errors import Invalid, NotFound
 from faces.wire import FRAMES_PROTOCOL, WATCH_PROTOCOL, decode_text, encode_text
 
 PAGE = 200
+SLICE = 20
+"""Events that one watcher is sent before others have their turn: many who come back at once, and ask for what they
+missed, hold up nobody's frames."""
+
 WATCHED = "edge.watch_camera"
 """What the audit log calls it."""
 
@@ -243,8 +247,10 @@ class Watcher:
             messages, upto = news.fresh.messages, news.fresh.upto
         else:
             messages, upto = await self._page(cursor, news.head)
-        for message in messages:
+        for number, message in enumerate(messages, 1):
             await send(self._websocket, message)
+            if number % SLICE == 0:
+                await asyncio.sleep(0)
         # The client may have asked for another place in the log meanwhile.
         if self._cursor == cursor:
             self._cursor = upto

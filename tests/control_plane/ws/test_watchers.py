@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
 import json
@@ -8,11 +9,15 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from control_plane.auth import Caller
+from control_plane.fanout import Fanout
+from control_plane.feed import Feed, Fresh, News
 from control_plane.ws import session, watchers
 from faces import wire
 from faces.events import Status
@@ -231,6 +236,36 @@ def test_a_backlog_is_read_page_by_page_and_nothing_is_skipped(
         assert events(socket, 70) == list(range(1, 71))
 
 
+def test_while_one_is_sent_a_long_backlog_others_have_their_turn() -> None:
+    turns: list[int] = []
+    sent: list[str] = []
+    backlog = 5 * watchers.SLICE
+    feed = Feed(cast(Any, None))
+    feed.news = News(head=backlog, fresh=Fresh(0, backlog, ("event",) * backlog))
+    asked = iter([{"type": "websocket.receive", "text": '{"type":"events","after":0}'}])
+
+    async def receive() -> Any:
+        return next(asked, None) or await asyncio.Future()
+
+    async def send_text(message: str) -> None:
+        sent.append(message)
+
+    async def read(_: Any) -> int:
+        return backlog
+
+    async def crowd() -> None:
+        watcher = asyncio.create_task(watchers.Watcher(websocket, plane, Caller()).run())
+        while sent.count("event") < backlog:
+            turns.append(sent.count("event"))
+            await asyncio.sleep(0)
+        watcher.cancel()
+
+    websocket = cast(Any, SimpleNamespace(receive=receive, send_text=send_text))
+    plane = cast(Any, SimpleNamespace(feed=feed, fanout=Fanout(lambda _: None), read=read))
+    asyncio.run(crowd())
+    assert set(range(watchers.SLICE, backlog, watchers.SLICE)) <= set(turns)
+
+
 def test_reconnecting_by_cursor_misses_nothing_and_shows_nothing_twice(lone: Any, event: Any) -> None:
     edge, done = lone.edge(), threading.Event()
 
@@ -307,7 +342,7 @@ def stalled(port: int, protocol: str) -> sockets.socket:
 def test_a_client_that_never_reads_delays_nobody_and_is_cut_off(
     lone: Any, monkeypatch: pytest.MonkeyPatch, protocol: str, wait_for: Any
 ) -> None:
-    monkeypatch.setattr(session, "SEND_WITHIN_S", 0.5)
+    monkeypatch.setattr(session, "SEND_WITHIN_S", (0.5, 0.5))
     edge, large = lone.edge(), frame(jpeg=JPEG + b"x" * 60_000)
     with stalled(lone.port, protocol) as slow, edge.link() as link:
         if wire.WATCH_PROTOCOL in protocol:
@@ -329,7 +364,7 @@ def test_a_client_that_never_reads_delays_nobody_and_is_cut_off(
 
 
 def test_a_client_that_reads_a_few_bytes_now_and_then_is_cut_off(lone: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "SEND_WITHIN_S", 0.5)
+    monkeypatch.setattr(session, "SEND_WITHIN_S", (0.5, 0.5))
     edge, large = lone.edge(), frame(jpeg=JPEG + b"x" * 60_000)
     with stalled(lone.port, "") as slow, edge.link() as link:
         until_watched(link, "door")
