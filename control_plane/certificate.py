@@ -7,7 +7,10 @@ import logging
 import ssl
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+
+from cryptography import x509
 
 from faces.errors import SettingError
 
@@ -29,6 +32,10 @@ class Certificate:
                 f"TLS_CERT, TLS_KEY: cannot be used: {error.strerror or error}",
                 remedy="PEM files of a certificate with its chain, and of its private key without a passphrase.",
             ) from error
+
+    def expires_at(self) -> datetime:
+        # The file's first is our own; its issuers follow.
+        return x509.load_pem_x509_certificates(self._cert.read_bytes())[0].not_valid_after_utc
 
     @contextlib.contextmanager
     def renewed(self, look_every_s: float = LOOK_EVERY_S) -> Iterator[None]:

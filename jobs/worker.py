@@ -177,8 +177,8 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
     keep = timedelta(seconds=config.keep_answers_s)
     identifying = Identifying(database, blobs, engine, copies, utcnow, keep=keep, limits=photo)
     looking = Looking(database, blobs, engine, utcnow, limits=limits, photo_limits=photo, stay=STAY)
-    # Two for each thread: the one it is at, and the one it goes on with.
-    chunks = partial(import_chunks.due, wake=2 * config.worker_threads)
+    # Two for each thread, the one it is at and the one it goes on with, are fetched ahead. And as many for others.
+    chunks = partial(import_chunks.due, wake=4 * config.worker_threads)
     admitting = Admitting(database, blobs, admission, utcnow, limits)
     planning = Planning(database, blobs, utcnow, limits)
     ending = Ending(database, blobs, utcnow)

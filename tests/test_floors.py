@@ -62,7 +62,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "argon2": ("control_plane.passwords",),
     "alembic": ("control_plane.store.schema", "migrations"),
     "click": ("rollcall",),
-    "cryptography": ("faces.sealing",),
+    "cryptography": ("faces.sealing", "control_plane.certificate"),
     "cv2": ("faces.engine", "edge.camera", "edge.source", "rollcall.film"),
     "dlib": ("faces.engine",),
     "dramatiq": ("control_plane.dispatch", "jobs"),

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from control_plane.certificate import Certificate
 from control_plane.config import Config
 from control_plane.store import sites, version
 from control_plane.store.db import Database, utcnow
@@ -19,6 +20,7 @@ from faces import engine as engines
 from jobs.config import Config as WorkerConfig
 from rollcall.doctor import disk, network
 from rollcall.doctor.finding import Check, Finding, fault, good, unknown, warning
+from rollcall.doctor.network import DAY_S
 
 ROOM_MB = 2000
 SLOW_S = 0.1
@@ -36,6 +38,7 @@ def checks() -> Iterator[Check]:
     yield partial(database, config)
     yield partial(keys, config)
     yield partial(storage, config)
+    yield partial(certificate, config)
     yield partial(brokers, config)
     yield partial(models, worker)
 
@@ -103,6 +106,15 @@ def keys(config: Config) -> Iterator[Finding]:
 
 def storage(config: Config) -> Iterator[Finding]:
     yield from disk.folder(config.data_dir, ROOM_MB, remedy="Make room, or choose another DATA_DIR.")
+
+
+def certificate(config: Config) -> Iterator[Finding]:
+    """Whether the one that we show can be used, and for how long; raises SettingError."""
+    if config.tls_cert is None or config.tls_key is None:
+        yield good("certificate", "none is set: nothing is encrypted on the way, unless a proxy does it")
+        return
+    until = Certificate(config.tls_cert, config.tls_key).expires_at()
+    yield network.certificate((until - utcnow()).total_seconds() / DAY_S, "certificate")
 
 
 def brokers(config: Config) -> Iterator[Finding]:

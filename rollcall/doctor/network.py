@@ -103,11 +103,14 @@ def tls(host: str, port: int) -> Finding:
     return certificate((until - time.time()) / DAY_S)
 
 
-def certificate(days: float) -> Finding:
+def certificate(days: float, name: str = "network: TLS") -> Finding:
+    """For how many days it is good still; less than none: it has expired."""
     told = f"the certificate is good for {days:.0f} days"
+    if days < 0:
+        return fault(name, f"the certificate expired {-days:.0f} days ago", "Renew it.", days=days)
     if days < SOON_DAYS:
-        return warning("network: TLS", told, "Renew it.", days=days)
-    return good("network: TLS", told, days=days)
+        return warning(name, told, "Renew it.", days=days)
+    return good(name, told, days=days)
 
 
 def asked(url: str, headers: Mapping[str, str]) -> Answer:

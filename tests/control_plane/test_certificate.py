@@ -1,19 +1,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from control_plane.__main__ import listen, make_server
 from control_plane.app import create_app
@@ -21,26 +16,7 @@ from control_plane.certificate import Certificate
 from control_plane.config import Config
 from control_plane.store.db import Database
 from faces.errors import SettingError
-
-
-def issue(folder: Path) -> tuple[Path, Path, int]:
-    """A fresh self-signed certificate in the same two files; returns them and its serial number."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    plain = serialization.NoEncryption()
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    for path, content in ((folder / "key", pem), (folder / "cert", made.public_bytes(serialization.Encoding.PEM))):
-        path.with_suffix(".new").write_bytes(content)
-        os.replace(path.with_suffix(".new"), path)
-    return folder / "cert", folder / "key", made.serial_number
+from tests.certificates import issue
 
 
 def shown(port: int) -> int:

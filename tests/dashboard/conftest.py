@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre, start_edge
+from tests import services
 
 CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = (
@@ -78,7 +79,7 @@ class Product:
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("product")
-    with Supervisor(logs=folder / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
         place = Place(data=folder, port=free_port(), stream_port=free_port())
         start_centre(supervisor, place)
         yield Product(supervisor, place)

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 from faces.engine import images
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre, start_edge
+from tests import services
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +31,7 @@ BOUNDARY = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s
 def place(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """The product on this machine, whose camera has seen somebody who is enrolled."""
     folder = tmp_path_factory.mktemp("product")
-    with Supervisor(logs=folder / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
         place = Place(data=folder, port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         photo = (data / "portraits" / "lin-manuel-miranda.png").read_bytes()

@@ -27,6 +27,7 @@ from faces.wire import EDGE_HEADER, WATCH_PROTOCOL, WIRE, WIRE_HEADER
 from rollcall.access import database_of
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
+from tests import services
 from tests.hostile.conftest import Product
 
 PASSWORD = "correct horse battery"
@@ -209,7 +210,7 @@ def bearer(key: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder: Path = tmp_path_factory.mktemp("guarded")
-    with Supervisor(logs=folder / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
         place = Place(data=folder / "data", port=free_port(), stream_port=0)
         start_centre(supervisor, place)
         with database_of(place.data) as database:

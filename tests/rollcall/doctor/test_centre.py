@@ -13,6 +13,7 @@ from rollcall.doctor import centre
 from rollcall.doctor.finding import Verdict
 from rollcall.doctor.run import examine
 from tests import services
+from tests.certificates import issue
 from tests.conftest import vault_in
 
 
@@ -66,3 +67,19 @@ def test_a_schema_of_another_version_is_a_fault(number: str, verdict: Verdict) -
 @pytest.mark.parametrize(("ahead_s", "verdict"), [(-3.0, Verdict.WARNING), (0.5, Verdict.GOOD), (9.0, Verdict.WARNING)])
 def test_clocks_that_differ_are_a_warning(ahead_s: float, verdict: Verdict) -> None:
     assert centre.clock(ahead_s).verdict is verdict
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(-1, Verdict.FAULT), (3, Verdict.WARNING), (90, Verdict.GOOD)])
+def test_the_certificate_that_is_shown_is_told_of_before_it_expires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, days: float, verdict: Verdict
+) -> None:
+    cert, key, _ = issue(tmp_path, days)
+    assert found(tmp_path, monkeypatch, TLS_CERT=str(cert), TLS_KEY=str(key))["certificate"] is verdict
+
+
+def test_a_certificate_without_its_key_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cert, _, _ = issue(tmp_path)
+    (tmp_path / "key").write_text("no key")
+    assert (
+        found(tmp_path, monkeypatch, TLS_CERT=str(cert), TLS_KEY=str(tmp_path / "key"))["certificate"] is Verdict.FAULT
+    )

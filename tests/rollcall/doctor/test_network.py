@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import datetime
 import socket
 import ssl
 import threading
@@ -11,16 +10,14 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from edge.plane import headers
 from rollcall.doctor.finding import Verdict
 from rollcall.doctor.network import Answer, certificate, control_plane, judged, tls
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
+from tests import services
+from tests.certificates import issue
 
 EDGE = headers(UUID(int=7))
 
@@ -57,7 +54,7 @@ def test_an_answer_is_judged(said: Answer, name: str, verdict: Verdict) -> None:
 
 def test_a_real_control_plane_lets_an_edge_in(tmp_path: Path) -> None:
     place = Place(data=tmp_path, port=free_port(), stream_port=0)
-    with Supervisor(logs=tmp_path / "logs") as supervisor:
+    with services.environment(), Supervisor(logs=tmp_path / "logs") as supervisor:
         start_centre(supervisor, place)
         found = {finding.name: finding for finding in control_plane(place.url, EDGE)}
     assert {finding.verdict for finding in found.values()} == {Verdict.GOOD}
@@ -95,26 +92,9 @@ def test_another_page_in_its_place_is_a_fault() -> None:
 @pytest.fixture
 def self_signed(tmp_path: Path) -> Iterator[int]:
     """The port of a TLS server that nobody vouches for."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=9))
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path / "both.pem"
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + signed.public_bytes(serialization.Encoding.PEM)
-    )
+    cert, key, _ = issue(tmp_path)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    context.load_cert_chain(cert, key)
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -136,4 +116,5 @@ def test_a_certificate_that_nobody_vouches_for_is_a_fault(self_signed: int) -> N
 
 
 def test_a_certificate_that_ends_soon_is_told_of() -> None:
-    assert (certificate(9).verdict, certificate(90).verdict) == (Verdict.WARNING, Verdict.GOOD)
+    told = [certificate(days).verdict for days in (-1, 9, 90)]
+    assert told == [Verdict.FAULT, Verdict.WARNING, Verdict.GOOD]
