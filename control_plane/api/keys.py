@@ -44,7 +44,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A key for a program. `sites` are ids of those that it is for; null: all."""
 
     role: KeyRole
-    name: str = ""
+    name: texts.NameOrNone = ""
     sites: Sites | None = None
     expires_at: Moment | None = None
 
@@ -72,7 +72,7 @@ async def browse(call: Call[None, Paging]) -> Response:
 async def create(call: Call[NewKey, None]) -> Response:
     """Make a key. The answer holds it, which is shown this once."""
     asked, now = call.body, call.plane.clock()
-    name = texts.name(asked.name) if asked.name.strip() else ""
+    name = texts.name_or_none(asked.name)
     if asked.expires_at is not None and asked.expires_at <= now:
         raise Invalid("expires_at is past")
 

@@ -19,6 +19,7 @@ from faces.wire import EDGE_HEADER, WIRE, WIRE_HEADER
 REF = "#/components/schemas/{name}"
 BINARY = {"type": "string", "format": "binary"}
 TEXT = {"type": "string"}
+BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 ERROR = Media((PROBLEM_JSON,), Problem)
 EDGE_HEADERS = {
     EDGE_HEADER: {"type": "string", "pattern": f"^{EDGE_ID.pattern}$"},
@@ -60,6 +61,7 @@ def document(routes: Iterable[Route[Any, Any]], version: str) -> Schema:
     routes = list(routes)
     types = _types(routes)
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    _refuse_other_than_base64(components)
 
     def schema_of(kind: Any) -> Schema:
         return schemas[types.index(kind)]
@@ -73,6 +75,16 @@ def document(routes: Iterable[Route[Any, Any]], version: str) -> Schema:
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": SECURITY},
     }
+
+
+def _refuse_other_than_base64(schema: Any) -> None:
+    """Have the pattern say what `contentEncoding` only notes."""
+    if isinstance(schema, dict):
+        if schema.get("contentEncoding") == "base64":
+            schema["pattern"] = BASE64
+        schema = list(schema.values())
+    for inner in schema if isinstance(schema, list) else ():
+        _refuse_other_than_base64(inner)
 
 
 def _types(routes: Iterable[Route[Any, Any]]) -> list[Any]:

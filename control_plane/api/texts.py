@@ -25,6 +25,11 @@ NAMELIKE: dict[str, Any] = {
 Name = Annotated[str, msgspec.Meta(extra_json_schema=NAMELIKE)]
 """What `name` takes, for the document: it is `name` that checks it, and says in plain words what is wrong."""
 
+NameOrNone = Annotated[
+    str, msgspec.Meta(extra_json_schema={**NAMELIKE, "minLength": 0, "pattern": rf"^\s*$|{NAMELIKE['pattern']}"})
+]
+"""The same for `name_or_none`."""
+
 
 def name(text: str, field: str = "name") -> str:
     """A name as it is kept: stripped, 1 to 200 characters, none of which acts; raises Invalid."""
@@ -36,6 +41,11 @@ def name(text: str, field: str = "name") -> str:
     if acts(text):
         raise Invalid(f"{field} holds control characters, or such as turn the direction of writing")
     return text
+
+
+def name_or_none(text: str, field: str = "name") -> str:
+    """A name, or nothing but spaces for none, which is kept as an empty text; raises Invalid."""
+    return name(text, field) if text.strip() or len(text) > LONGEST_NAME else ""
 
 
 def time_zone(text: str) -> str:

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
+import msgspec
 import pytest
 
 from control_plane.api.route import Media
 from control_plane.api.routes import ROUTES
 from control_plane.problems import PROBLEM_JSON
+from faces.wire import OrderOutcome
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +99,12 @@ def test_parameters_bodies_and_callers_are_those_of_the_types(document: dict[str
     assert new["required"] == ["name"]
     assert new["properties"]["name"]["maxLength"] == 200
     assert new["properties"]["external_id"]["anyOf"]
+
+
+@pytest.mark.parametrize("written", ["", "QQ==", "QQ", "QUI=", "QUI", "QUJD", "QUJ-", "QU\nJD", "\u001e", "QQ==QQ=="])
+def test_base64_is_described_as_it_is_read(document: dict[str, Any], written: str) -> None:
+    told = document["components"]["schemas"]["OrderOutcome"]["properties"]["picture"]["anyOf"][0]
+    fits = re.fullmatch(told["pattern"], written)
+    body = msgspec.json.encode({"done": True, "picture": written})
+    with nullcontext() if fits else pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body, type=OrderOutcome)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
+
 import pytest
+from hypothesis import example, given, strategies
 
 from control_plane.api import texts
 from faces.errors import Invalid
@@ -17,6 +21,17 @@ def test_a_name_is_kept_stripped(written: str, kept: str) -> None:
 def test_what_is_no_name_is_refused(written: str) -> None:
     with pytest.raises(Invalid, match="site"):
         texts.name(written, "site")
+
+
+@given(strategies.text(max_size=12) | strategies.text(" \t", min_size=195, max_size=205))
+@example("a\x85b")
+@example("")
+def test_the_document_takes_the_names_that_are_taken_and_no_others(written: str) -> None:
+    for check, shape in ((texts.name, texts.Name), (texts.name_or_none, texts.NameOrNone)):
+        told = shape.__metadata__[0].extra_json_schema
+        fits = told["minLength"] <= len(written) <= told["maxLength"] and re.search(told["pattern"], written)
+        with nullcontext() if fits else pytest.raises(Invalid):
+            check(written)
 
 
 @pytest.mark.parametrize("value", [{"n": 2**64}, {"n": "x" * 16_384}, {"n": {"m": -(2**63) - 1}}])
