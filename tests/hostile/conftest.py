@@ -99,7 +99,7 @@ def _status(pid: int, field: str) -> int:
     return 1024 * int(found[1])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_product(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     folder = tmp_path_factory.mktemp("hostile")
     with services.environment(), Supervisor(logs=folder / "logs") as supervisor:
