@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -103,7 +103,8 @@ def test_others_make_and_read_keys_meanwhile(opened: Callable[..., Vault]) -> No
         vault, count = opened(), 0
         while not stop.is_set():
             made.update(vault.fresh([f"photos/{number}-{count}"]))
-            assert len(opened().known(PEOPLE[:50])) == 50
+            with closing(opened()) as newcomer:
+                assert len(newcomer.known(PEOPLE[:50])) == 50
             count += 1
 
     with ThreadPoolExecutor(2) as threads:
