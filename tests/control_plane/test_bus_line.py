@@ -49,10 +49,16 @@ def pair(running: Any, make: Callable[[], Database], folder: Path, url: str) -> 
         yield one, other
 
 
+def shared(database: Database) -> Callable[[], Database]:
+    """Opens this database again."""
+    database.close()
+    url = database.url.render_as_string(hide_password=False)
+    return lambda: Database(url)
+
+
 @pytest.fixture
 def two(running: Any, fresh: Any, tmp_path: Path, bus: str) -> Iterator[tuple[Any, Any]]:
-    fresh(tmp_path)
-    with pair(running, lambda: Database(f"sqlite:///{tmp_path / 'rollcall.db'}"), tmp_path, bus) as servers:
+    with pair(running, shared(fresh(tmp_path)), tmp_path, bus) as servers:
         yield servers
 
 
@@ -170,10 +176,8 @@ def test_while_the_bus_is_dead_each_serves_its_own_and_afterwards_they_share_aga
     with sockets.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    fresh(tmp_path)
     caplog.set_level(logging.INFO, "control_plane.bus_line")
-    url, file = f"redis://127.0.0.1:{port}", f"sqlite:///{tmp_path / 'rollcall.db'}"
-    with pair(running, lambda: Database(file), tmp_path, url) as (here, there):
+    with pair(running, shared(fresh(tmp_path)), tmp_path, f"redis://127.0.0.1:{port}") as (here, there):
         edge = here.edge()
         with edge.link() as link, watch(here, edge) as near, watch(there, edge) as far:
             picture(near, link)

@@ -14,7 +14,6 @@ from control_plane.__main__ import listen, make_server
 from control_plane.app import create_app
 from control_plane.certificate import Certificate
 from control_plane.config import Config
-from control_plane.store.db import Database
 from faces.errors import SettingError
 from tests.certificates import issue
 
@@ -36,11 +35,11 @@ def test_over_tls_the_cookie_is_for_tls_alone_and_a_renewed_certificate_is_shown
     fresh: Any, tmp_path: Path, wait_for: Any
 ) -> None:
     cert, key, first = issue(tmp_path)
-    fresh(tmp_path).close()
+    database = fresh(tmp_path)
     config = Config.read({"DATA_DIR": str(tmp_path), "PORT": "0", "STREAM_PORT": "0"}, tmp_path / "none")
     (bound,) = listen(config)
     port, certificate = bound.getsockname()[1], Certificate(cert, key)
-    running = make_server(create_app(config, Database(config.database_url)), certificate)
+    running = make_server(create_app(config, database), certificate)
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]})
     with certificate.renewed(look_every_s=0.02):
         thread.start()
