@@ -34,6 +34,7 @@ class Certificate:
             ) from error
 
     def expires_at(self) -> datetime:
+        """Until when it is good, with UTC."""
         # The file's first is our own; its issuers follow.
         return x509.load_pem_x509_certificates(self._cert.read_bytes())[0].not_valid_after_utc
 

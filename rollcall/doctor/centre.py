@@ -20,7 +20,6 @@ from faces import engine as engines
 from jobs.config import Config as WorkerConfig
 from rollcall.doctor import disk, network
 from rollcall.doctor.finding import Check, Finding, fault, good, unknown, warning
-from rollcall.doctor.network import DAY_S
 
 ROOM_MB = 2000
 SLOW_S = 0.1
@@ -114,7 +113,7 @@ def certificate(config: Config) -> Iterator[Finding]:
         yield good("certificate", "none is set: nothing is encrypted on the way, unless a proxy does it")
         return
     until = Certificate(config.tls_cert, config.tls_key).expires_at()
-    yield network.certificate((until - utcnow()).total_seconds() / DAY_S, "certificate")
+    yield network.certificate((until - utcnow()).total_seconds() / network.DAY_S, "certificate")
 
 
 def brokers(config: Config) -> Iterator[Finding]:
