@@ -97,7 +97,8 @@ def test_the_key_is_exchanged_while_people_are_enrolled_and_no_request_fails(dat
                 before = load.served
                 rotate("--data", place.data)
                 used.append(key_in(place.data))
-                while load.served < before + 8 and not any(e.done() for e in enrolling):
+                # Four people of four requests each, beside those during the exchange itself.
+                while load.served < before + 16 and not any(e.done() for e in enrolling):
                     threading.Event().wait(0.02)
         finally:
             load.stop()
