@@ -74,16 +74,25 @@ def bind(database: Database) -> None:
     with database.write() as connection:
         if not database.vault.sealing:
             connection.execute(counters.delete().where(counters.c.name == ALL_SEALED))
-        found = connection.execute(sa.select(counters.c.value).where(mine).with_for_update()).scalar()
-        if found is None:
-            connection.execute(counters.insert().values(name="vault", value=database.vault.id))
+        if _begin(connection, "vault", database.vault.id):
             if database.vault.sealing and not any(connection.execute(sa.select(t).limit(1)).first() for t in _HOLDING):
-                connection.execute(counters.insert().values(name=ALL_SEALED, value=1))
-        elif found != database.vault.id:
+                note_all_sealed(connection)
+        elif connection.execute(sa.select(counters.c.value).where(mine)).scalar_one() != database.vault.id:
             raise SettingError(
                 "VAULT_URL: this is not the vault of the keys that this database is sealed by",
                 remedy="Put back the one that was there. Without it, nothing that is sealed can be read.",
             )
+
+
+def note_all_sealed(connection: sa.Connection) -> None:
+    """Note that nothing plain is left."""
+    _begin(connection, ALL_SEALED, 1)
+
+
+def _begin(connection: sa.Connection, name: str, value: int) -> bool:
+    """Have a counter; False where there is one. Of processes that start at once one makes it, and the others wait."""
+    begin = sa.text("INSERT INTO counters (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
+    return connection.execute(begin, {"name": name, "value": value}).rowcount == 1
 
 
 def vault_of(connection: sa.Connection) -> Vault | None:

@@ -17,6 +17,7 @@ from control_plane.store.seals import (
     Plain,
     encoding_owner,
     import_owner,
+    note_all_sealed,
     of_encoding,
     of_item,
     of_probe,
@@ -80,7 +81,7 @@ def seal_rest(database: Database, blobs: BlobStore) -> None:
     if database.scrub(table.name for table in (*PERSONAL, hooks, webhook_secrets)):
         with database.write() as connection:
             if left(connection):
-                connection.execute(counters.insert().values(name=ALL_SEALED, value=1))
+                note_all_sealed(connection)
 
 
 def _named(database: Database, column: sa.Column[Any], name: str) -> bool:

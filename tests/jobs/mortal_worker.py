@@ -11,7 +11,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from control_plane.store import enrollments, import_chunks, imports
+from control_plane.store import discards, enrollments, import_chunks, imports
 from jobs import looking, sweep
 from jobs.worker import main
 
@@ -33,6 +33,7 @@ def acknowledge_first() -> None:
 
 if __name__ == "__main__":
     enrollments.LEASE = import_chunks.LEASE = imports.LEASE = SHORT
+    discards.LEFT_AFTER = sweep.CALM_EVERY = SHORT
     looking.RENEW_AFTER = SHORT / 3
     sweep.NUDGE_AGAIN = SHORT / 3
     if os.environ.get("FAULT") == "acknowledge_first":

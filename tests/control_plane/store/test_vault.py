@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -121,6 +122,17 @@ def test_without_sealing_there_need_be_no_key_until_there_is(opened: Callable[..
     assert not (tmp_path / "master.key").exists()
     assert opened().of_owners(["person/1"])
     assert (tmp_path / "master.key").exists()
+
+
+def test_processes_that_start_at_once_bind_the_database_one_after_the_other(database: Database) -> None:
+    start = threading.Barrier(8)
+
+    def bind(_: int) -> None:
+        start.wait(30)
+        seals.bind(database)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(bind, range(8)))
 
 
 def test_a_database_is_bound_to_its_vault(sqlite: Database, tmp_path: Path) -> None:
