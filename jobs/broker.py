@@ -14,6 +14,7 @@ REENCODE = "reencode"
 WEBHOOKS = "webhooks"
 SLOW_WEBHOOKS = "slow_webhooks"
 HOUSEKEEPING = "housekeeping"
+CHORES = "chores"
 
 
 def make_broker(url: str | None) -> dramatiq.Broker:

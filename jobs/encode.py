@@ -45,8 +45,7 @@ class Encoding:
 
     def run(self, enrollment_id: str) -> None:
         owner = str(uuid4())
-        with self._database.write() as connection:
-            work = enrollments.claim(connection, enrollment_id, owner, self._clock())
+        work = self._database.committed(lambda c: enrollments.claim(c, enrollment_id, owner, self._clock()))
         if work is None:
             return
         try:
@@ -64,22 +63,24 @@ class Encoding:
         return enroll(self._engine, self._blobs.get(work.blob), self._limits)
 
     def _settle(self, work: enrollments.Work, owner: str, found: Enrolled) -> None:
-        with self._database.write() as connection:
-            if not enrollments.held(connection, work.id, owner):
-                return
-            now = self._clock()
-            admitted.lock_all(connection)
-            if galleries.active_model(connection) not in (None, self._engine.model):
-                # The engine has just been changed: a worker that has the other one takes this when the lease runs out.
-                return
-            if work.kind is Purpose.CORRECTION:
-                self._correct(connection, work, found, now)
-                # The photo shows somebody who may not even be enrolled: it is not kept.
-                gone = discards.note(connection, [work.blob], now)
-            else:
-                self._admit(connection, work, found, now)
-                gone = []
+        gone = self._database.committed(lambda connection: self._settled(connection, work, owner, found))
         discards.carry_out(self._database, self._blobs, gone)
+
+    def _settled(self, connection: Connection, work: enrollments.Work, owner: str, found: Enrolled) -> list[str]:
+        """The files that are not needed any more."""
+        if not enrollments.held(connection, work.id, owner):
+            return []
+        now = self._clock()
+        admitted.lock_all(connection)
+        if galleries.active_model(connection) not in (None, self._engine.model):
+            # The engine has just been changed: a worker that has the other one takes this when the lease runs out.
+            return []
+        if work.kind is Purpose.CORRECTION:
+            self._correct(connection, work, found, now)
+            # The photo shows somebody who may not even be enrolled: it is not kept.
+            return discards.note(connection, [work.blob], now)
+        self._admit(connection, work, found, now)
+        return []
 
     def _correct(self, connection: Connection, work: enrollments.Work, found: Enrolled, now: datetime) -> None:
         correction_id = correct(connection, work.identity_id or "", self._engine.model, found.encoding, now)
@@ -101,22 +102,25 @@ class Encoding:
         audit.did(connection, ACTOR, "identity.enroll", now, [(outcome.identity_id, outcome.photo_id)])
 
     def _refuse(self, work: enrollments.Work, owner: str, refusal: Refused) -> None:
-        with self._database.write() as connection:
-            if not enrollments.held(connection, work.id, owner):
-                return
-            now = self._clock()
-            enrollments.refuse(
-                connection,
-                work.id,
-                now,
-                reason=refusal.reason,
-                message=refusal.message,
-                remedy=refusal.remedy,
-                detail=refusal.detail,
-            )
-            unused = discards.note(connection, [work.blob], now)
+        unused = self._database.committed(lambda connection: self._refused(connection, work, owner, refusal))
         discards.carry_out(self._database, self._blobs, unused)
+
+    def _refused(self, connection: Connection, work: enrollments.Work, owner: str, refusal: Refused) -> list[str]:
+        """The files that are not needed any more."""
+        if not enrollments.held(connection, work.id, owner):
+            return []
+        now = self._clock()
+        enrollments.refuse(
+            connection,
+            work.id,
+            now,
+            reason=refusal.reason,
+            message=refusal.message,
+            remedy=refusal.remedy,
+            detail=refusal.detail,
+        )
         log.info("enrollment %s refused: %s", work.id, refusal.reason)
+        return discards.note(connection, [work.blob], now)
 
 
 def _candidate(work: enrollments.Work, found: Enrolled) -> Candidate:

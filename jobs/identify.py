@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 from control_plane.store import discards, galleries, identifications
@@ -52,36 +53,49 @@ class Identifying:
 
     def run(self, identification_id: str) -> None:
         owner = str(uuid4())
-        with self._database.write() as connection:
-            work = identifications.claim(connection, identification_id, owner, self._clock())
-        if work is None:
-            return
+        work = self._database.committed(lambda c: identifications.claim(c, identification_id, owner, self._clock()))
+        if work is not None:
+            settle = self._settling(work, owner)
+            discards.carry_out(self._database, self._blobs, self._database.committed(settle))
+
+    def _settling(self, work: Work, owner: str) -> Callable[[Connection], list[str]]:
+        """Look at the photo; what is then to be done with the row, which returns the files not needed any more."""
         try:
             seen, vectors = self._look_at(work)
-            with self._database.write() as connection:
-                now = self._clock()
-                galleries.lock(connection, [*work.galleries, galleries.DEFAULT_GALLERY])
-                if galleries.active_model(connection) not in (None, self._engine.model):
-                    # The engine has just been changed: a worker that has the other one takes this later.
-                    return
-                found = self._search(connection, work, seen, vectors, now)
-                gone = identifications.finish(
-                    connection, work, owner, now, now + self._keep, engine=self._engine.name, found=found
-                )
         except Refused as refusal:
-            with self._database.write() as connection:
-                now = self._clock()
-                gone = identifications.refuse(
-                    connection,
-                    work,
-                    owner,
-                    now,
-                    now + self._keep,
-                    reason=refusal.reason,
-                    message=refusal.message,
-                    remedy=refusal.remedy,
-                )
-        discards.carry_out(self._database, self._blobs, gone)
+            return partial(self._refused, work, owner, refusal)
+        return partial(self._found, work, owner, seen, vectors)
+
+    def _found(
+        self,
+        work: Work,
+        owner: str,
+        seen: Sequence[FoundFace],
+        vectors: Sequence[Vector | None],
+        connection: Connection,
+    ) -> list[str]:
+        now = self._clock()
+        galleries.lock(connection, [*work.galleries, galleries.DEFAULT_GALLERY])
+        if galleries.active_model(connection) not in (None, self._engine.model):
+            # The engine has just been changed: a worker that has the other one takes this later.
+            return []
+        found = self._search(connection, work, seen, vectors, now)
+        return identifications.finish(
+            connection, work, owner, now, now + self._keep, engine=self._engine.name, found=found
+        )
+
+    def _refused(self, work: Work, owner: str, refusal: Refused, connection: Connection) -> list[str]:
+        now = self._clock()
+        return identifications.refuse(
+            connection,
+            work,
+            owner,
+            now,
+            now + self._keep,
+            reason=refusal.reason,
+            message=refusal.message,
+            remedy=refusal.remedy,
+        )
 
     def forget(self, identification_id: str) -> None:
         with self._database.write() as connection:

@@ -42,7 +42,10 @@ class Scrubbing:
         self._turn = threading.Lock()
 
     def run(self, _identity_id: str) -> None:
-        with self._turn:
+        # One that waited for its turn would keep a thread from others.
+        if not self._turn.acquire(blocking=False):
+            return
+        try:
             began = self._stopwatch()
             if began < self._not_before:
                 return
@@ -50,3 +53,5 @@ class Scrubbing:
             remains.scrub(self._database, self._blobs, now, before=now - PATIENCE)
             ended = self._stopwatch()
             self._not_before = ended + RESTS * (ended - began)
+        finally:
+            self._turn.release()

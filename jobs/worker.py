@@ -43,7 +43,7 @@ from faces.errors import RollcallError
 from jobs import scrub, sealing
 from jobs.admission import Admission
 from jobs.admitting import Admitting
-from jobs.broker import ENCODE, HOUSEKEEPING, IMPORTS, REENCODE, SLOW_WEBHOOKS, WEBHOOKS, make_broker
+from jobs.broker import CHORES, ENCODE, HOUSEKEEPING, IMPORTS, REENCODE, SLOW_WEBHOOKS, WEBHOOKS, make_broker
 from jobs.compaction import Compacting
 from jobs.config import Config
 from jobs.copies import Copies
@@ -70,6 +70,7 @@ SLOW_WEBHOOK_THREADS = 16
 """Each waits for one receiver: so many may hang without holding up another. They cost little while they wait."""
 
 HOUSEKEEPING_THREADS = 2
+CHORE_THREADS = 2
 ENCODE_LIMIT_MS = 120_000
 IMPORT_LIMIT_MS = 3_600_000
 RETAIN_LIMIT_MS = 3_600_000
@@ -85,8 +86,8 @@ QUICK = (ENCODE, IMPORTS, HOUSEKEEPING, WEBHOOKS)
 
 
 class Job(NamedTuple):
-    """An actor: what it does with a row, which rows are due for it, how long it may take, whether nobody waits, and
-    what it may have made due when it is done."""
+    """An actor: what it does with a row, which rows are due for it, how long it may take, whether nobody waits, what it
+    may have made due when it is done, and whether others on its queue go first."""
 
     name: str
     run: Callable[[str], None]
@@ -94,21 +95,14 @@ class Job(NamedTuple):
     limit_ms: int
     calm: bool = False
     then: Due | None = None
+    last: bool = False
 
 
 class Worker:
     """Actors, their threads and the sweeper, on one database and one broker, with the engine that galleries go by."""
 
     def __init__(self, config: Config, metrics: Metrics) -> None:
-        self._database = Database(
-            config.database_url,
-            pool_size=config.database_pool,
-            statement_timeout_s=config.database_timeout_s,
-            vault=open_vault(config.vault_url, config.master_key, sealing=config.encrypt),
-        )
-        version.check(self._database)
-        seals.bind(self._database)
-        replay.at_start(self._database, BlobStore(config.data_dir / "blobs", self._database.vault), utcnow())
+        self._database = _opened(config)
         engines = Engines(config, metrics)
         self._model = self._active() or engines.load(config.engine).model
         jobs = _jobs(config, self._database, engines, engines.load(self._model))
@@ -166,7 +160,8 @@ class Engines:
 def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) -> list[tuple[str, int, list[Job]]]:
     """The queues, with the threads and the jobs of each.
 
-    Each has threads of its own, so that a hung receiver never delays an enrolment, nor does a long import.
+    Each has threads of its own: so neither a hung receiver nor a long import delays an enrolment, and what nobody waits
+    for, which may take hours, delays nothing.
     """
     blobs = BlobStore(config.data_dir / "blobs", database.vault)
     limits = Limits(config.max_entries, config.max_directory_bytes, config.max_entry_bytes)
@@ -208,10 +203,12 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
         discards.carry_out(database, blobs, [blob])
 
     housekeeping = [
-        Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS, then=chunks),
+        Job("read_archive", planning.run, imports.due, IMPORT_LIMIT_MS, then=chunks, last=True),
         Job("admit", current(admitting.run), imports.admissible, IMPORT_LIMIT_MS),
         Job("end_import", ending.run, imports.ending, IMPORT_LIMIT_MS),
-        Job("plan_reencoding", reencoding.plan, reencodings.unplanned, ENCODE_LIMIT_MS),
+        Job("plan_reencoding", reencoding.plan, reencodings.unplanned, ENCODE_LIMIT_MS, last=True),
+    ]
+    chores = [
         Job("forget", identifying.forget, identifications.old, ENCODE_LIMIT_MS, calm=True),
         Job("group", Grouping(database, utcnow).run, unknowns.due, IMPORT_LIMIT_MS, calm=True),
         Job("retain", retaining.run, retention.due, RETAIN_LIMIT_MS, calm=True),
@@ -233,6 +230,7 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
         (IMPORTS, config.worker_threads, [look]),
         (REENCODE, config.worker_threads, [Job("reencode", reencoding.run, reencodings.due, ENCODE_LIMIT_MS)]),
         (HOUSEKEEPING, HOUSEKEEPING_THREADS, housekeeping),
+        (CHORES, CHORE_THREADS, chores),
         (WEBHOOKS, WEBHOOK_THREADS, [Job("deliver", delivering.run, deliveries.due, DELIVER_LIMIT_MS)]),
         (
             SLOW_WEBHOOKS,
@@ -267,7 +265,12 @@ class Pool:
     def _declare(self, queue: str, job: Job) -> dramatiq.Actor[[str], None]:
         # No retries by the broker: what is unfinished is due again when its lease runs out.
         declare = dramatiq.actor(
-            actor_name=job.name, queue_name=queue, broker=self.broker, max_retries=0, time_limit=job.limit_ms
+            actor_name=job.name,
+            queue_name=queue,
+            broker=self.broker,
+            priority=int(job.last),
+            max_retries=0,
+            time_limit=job.limit_ms,
         )
         actor: dramatiq.Actor[[str], None] = declare(self._then(job.then, self._metrics.timed(job.name, job.run)))
         return actor
@@ -281,6 +284,34 @@ class Pool:
             self._look_at(due)
 
         return followed
+
+
+def _opened(config: Config) -> Database:
+    """The database, fit to be worked on. Raises Unavailable or SettingError where it is not."""
+    database = Database(
+        config.database_url,
+        pool_size=config.database_pool,
+        statement_timeout_s=config.database_timeout_s,
+        vault=open_vault(config.vault_url, config.master_key, sealing=config.encrypt),
+    )
+    try:
+        _check(database)
+        seals.bind(database)
+        replay.at_start(database, BlobStore(config.data_dir / "blobs", database.vault), utcnow())
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _check(database: Database) -> None:
+    """Raises Unavailable while SQLite, which the control plane migrates when it starts, is yet to be migrated."""
+    try:
+        version.check(database)
+    except version.Older as error:
+        if not database.is_sqlite:
+            raise
+        raise Unavailable(f"the control plane is waited for: {error.message}") from error
 
 
 def work(config: Config, metrics: Metrics, stop: threading.Event) -> None:

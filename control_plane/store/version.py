@@ -26,13 +26,18 @@ def current(connection: Connection) -> str:
     return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() or ""
 
 
+class Older(SettingError):
+    """The schema is to be migrated first."""
+
+
 def check(database: Database) -> None:
-    """Raises SettingError if the schema is not the one that this code needs, and says what to do."""
+    """Raises SettingError if the schema is not the one that this code needs, and says what to do; Older if it is to be
+    migrated."""
     with database.read() as connection:
         found = current(connection)
     check_not_newer(found)
     if found < newest():
-        raise SettingError(
+        raise Older(
             f"DATABASE_URL: the schema is {found or 'empty'}, and this version needs {newest()}", remedy=MIGRATE
         )
 

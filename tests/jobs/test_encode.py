@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from control_plane.store import enrollments, galleries, identities
 from control_plane.store.blobs import BlobStore
@@ -197,3 +198,25 @@ def test_without_consent_in_force_nobody_is_enrolled_where_it_is_required_not_ev
     assert desk.enroll("biden.jpg", identity_id=past, name="Past").reason is Reason.CONSENT_MISSING
     assert desk.enroll("obama.jpg", name="Obama").state is State.ACCEPTED
     assert desk.files() == 1
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_an_enrolment_whose_transaction_is_lost_is_done_again_at_once(
+    database: Database, tmp_path: Path, engine: Engine, data: Path
+) -> None:
+    desk = Desk(database, BlobStore(tmp_path / "blobs", database.vault), engine, data / "portraits")
+    cut: list[int] = []
+
+    def lose(connection: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
+        if "INSERT INTO audit" in statement and not cut:
+            cut.append(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+            with database.read() as other:
+                other.execute(sa.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": cut[0]})
+
+    row = desk.submit("obama.jpg", name="Obama")
+    sa.event.listen(database.engine, "before_cursor_execute", lose)
+    desk.encoding.run(row)
+    assert cut
+    assert desk.outcome(row).state == State.ACCEPTED
+    with database.read() as connection:
+        assert identities.get(connection, desk.outcome(row).identity_id or "").photos == 1

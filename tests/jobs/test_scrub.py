@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,3 +47,21 @@ def test_a_database_that_takes_long_to_write_anew_rests_before_the_next_time(sql
     assert (done(first), done(second)) == (True, False)
     scrubbing.run(second)
     assert done(second)
+
+
+def test_a_second_scrub_does_not_wait_for_the_first(sqlite: Database, tmp_path: Path) -> None:
+    at_it, go_on = threading.Event(), threading.Event()
+
+    def stopwatch() -> float:
+        at_it.set()
+        assert go_on.wait(30)
+        return 0.0
+
+    scrubbing = scrub.Scrubbing(sqlite, BlobStore(tmp_path), lambda: NOW + scrub.PATIENCE, stopwatch)
+    first = threading.Thread(target=scrubbing.run, args=("",))
+    first.start()
+    assert at_it.wait(30)
+    scrubbing.run("")
+    assert first.is_alive()
+    go_on.set()
+    first.join()
