@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from control_plane.store import admitted, members
+from control_plane.store import admitted, galleries, members
 from control_plane.store.admitted import NewPerson, NewPhoto
 from control_plane.store.db import Connection
 from faces.consent import NONE, Consent, ends
 from faces.encoding import Vector, distances, to_bytes
-from faces.errors import Reason, Refused
+from faces.errors import NotFound, Reason, Refused
 from faces.gallery import Candidate as Near
 from faces.gallery import EncodingRow, Gallery, IdentityRow, Match, row_hash
 from faces.quality import SAME_PERSON_DISTANCE
@@ -121,7 +122,7 @@ class Admission:
 
         Nothing is written. Holds all galleries until the transaction ends.
         """
-        admitted.lock_all(connection)
+        galleries.lock_all(connection)
         found = _Found(connection, candidates)
         matches = self._matches(connection, candidates)
         ids = iter(admitted.new_ids(now, 3 * len(candidates)))
@@ -130,24 +131,32 @@ class Admission:
             for index, candidate in enumerate(candidates)
         ]
 
-    def _matches(self, connection: Connection, candidates: Sequence[Candidate]) -> list[tuple[Gallery, Match]]:
-        """Each candidate's gallery as it stands, and who is near there."""
-        galleries = {g: self._copies.at(connection, g) for g in {c.gallery_id for c in candidates}}
+    def _matches(self, connection: Connection, candidates: Sequence[Candidate]) -> list[tuple[Gallery, Match] | None]:
+        """Each candidate's gallery as it stands, and who is near there; None where the gallery is gone."""
+        galleries: dict[str, Gallery] = {}
+        for gallery_id in {c.gallery_id for c in candidates}:
+            with suppress(NotFound):
+                galleries[gallery_id] = self._copies.at(connection, gallery_id)
         by_gallery = {
             g: iter(gallery.search(np.stack([c.encoding for c in candidates if c.gallery_id == g])))
             for g, gallery in galleries.items()
         }
-        return [(galleries[c.gallery_id], next(by_gallery[c.gallery_id])) for c in candidates]
+        return [
+            (galleries[c.gallery_id], next(by_gallery[c.gallery_id])) if c.gallery_id in galleries else None
+            for c in candidates
+        ]
 
     def _decide(
         self,
         candidate: Candidate,
         found: _Found,
-        near: tuple[Gallery, Match],
+        near: tuple[Gallery, Match] | None,
         newcomers: Newcomers,
         ids: tuple[str, str, str],
         now: datetime,
     ) -> Outcome:
+        if near is None:
+            return _no_gallery()
         try:
             identity_id = found.whose(candidate, newcomers)
             if self._require_consent and not found.consent(candidate, identity_id, newcomers).in_force(now):
@@ -286,6 +295,14 @@ class _Found:
 
     def name(self, identity_id: str, newcomers: Newcomers) -> str:
         return self._names.get(identity_id) or newcomers.names.get(identity_id, "")
+
+
+def _no_gallery() -> Refused:
+    return Refused(
+        Reason.BAD_MANIFEST,
+        "The gallery that this photo was for has been deleted meanwhile.",
+        remedy="Make the gallery again, or name another one, and import the photo once more.",
+    )
 
 
 def _no_consent() -> Refused:

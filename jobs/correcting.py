@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from control_plane.store import admitted, corrections, identities
+from control_plane.store import corrections, galleries, identities
 from control_plane.store.db import Connection, new_id
 from faces.corrections import too_close
 from faces.encoding import Vector, to_bytes
@@ -14,7 +14,7 @@ from faces.gallery import EncodingRow
 
 def correct(connection: Connection, identity_id: str, model: str, encoding: Vector, now: datetime) -> str:
     """Add a correction in the caller's transaction; returns its id. Raises Refused. Holds all galleries until then."""
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     try:
         identities.get(connection, identity_id)
     except NotFound:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
-from control_plane.store import admitted, audit, discards, enrollments, galleries
+from control_plane.store import audit, discards, enrollments, galleries
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.enrollments import Purpose
@@ -68,10 +68,11 @@ class Encoding:
 
     def _settled(self, connection: Connection, work: enrollments.Work, owner: str, found: Enrolled) -> list[str]:
         """The files that are not needed any more."""
+        # The galleries first, as everybody holds them who then comes to this row.
+        galleries.lock_all(connection)
         if not enrollments.held(connection, work.id, owner):
             return []
         now = self._clock()
-        admitted.lock_all(connection)
         if galleries.active_model(connection) not in (None, self._engine.model):
             # The engine has just been changed: a worker that has the other one takes this when the lease runs out.
             return []

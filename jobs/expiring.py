@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from control_plane.store import alarms, audit, discards, expiry, identities
+from control_plane.store import alarms, audit, discards, expiry, galleries, identities
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
@@ -37,6 +37,7 @@ class Expiring:
     def erase(self, identity_id: str) -> None:
         with self._database.write() as connection:
             now = self._clock()
+            galleries.lock_all(connection)
             if not expiry.is_due(connection, identity_id, now, identity_days=self._identity_days):
                 return
             gone = identities.erase(connection, identity_id, now)

@@ -49,7 +49,7 @@ def move_in(
 
 def _add(connection: Connection, name: str, vector: Vector, now: datetime) -> str | None:
     """The id of who was added; None if they were there already."""
-    galleries.lock(connection, [galleries.DEFAULT_GALLERY])
+    galleries.lock_all(connection)
     identity_id = identities.by_name(connection, name, galleries.DEFAULT_GALLERY)
     data = to_bytes(vector)
     if identity_id is not None and data in encodings.data_of(connection, identity_id):

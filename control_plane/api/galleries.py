@@ -92,6 +92,7 @@ async def change(call: Call[ChangedGallery, None]) -> Response:
         changed["name"] = texts.name(changed["name"])
 
     def work(connection: Connection) -> Gallery:
+        galleries.lock(connection, [gallery_id])
         after = msgspec.structs.replace(galleries.settings(connection, gallery_id), **changed)
         galleries.change_settings(connection, after, call.plane.clock())
         if "th_accept" in changed:

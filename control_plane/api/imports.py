@@ -175,7 +175,7 @@ async def accept(call: Call[Accept, None]) -> Response:
     import_id, asked = call.path(), call.body
 
     def work(connection: Connection) -> None:
-        state = imports.get(connection, import_id).state
+        state = imports.state_of(connection, import_id)
         possible = import_items.acceptable(connection, import_id)
         chosen = possible if asked.all else asked.items
         if missing := set(chosen) - set(possible):

@@ -84,12 +84,15 @@ async def sign_in(call: Call[Credentials, None]) -> Response:
     plane.tries.succeed(who, place)
     if plane.audit_note is not None:
         plane.audit_note.actor = f"user:{known.user.id}"
-    if known.user.disabled_at is not None:
-        raise Unauthenticated("this user is disabled", remedy="An administrator can enable it.")
+    _check_enabled(known.user)
     fresh = await _rehashed(call, known)
     agent = "".join(c for c in call.request.headers.get("user-agent", "") if c.isprintable())
 
     def work(connection: Connection) -> str:
+        # Both may have changed since the password was looked at.
+        _check_enabled(users.hold(connection, known.user.id))
+        if users.password_of(connection, known.user.id) != known.password:
+            raise Unauthenticated("the password has just been changed", remedy="Sign in again.")
         if fresh is not None:
             users.rehash(connection, known.user.id, known.password, fresh)
         users.signed_in(connection, known.user.id, now)
@@ -99,6 +102,11 @@ async def sign_in(call: Call[Credentials, None]) -> Response:
     response = answer(_session(Caller(user=known.user), cookie), 201)
     cookies.give(call.request, response, cookie, plane.lasting.whole)
     return response
+
+
+def _check_enabled(user: User) -> None:
+    if user.disabled_at is not None:
+        raise Unauthenticated("this user is disabled", remedy="An administrator can enable it.")
 
 
 async def _rehashed(call: Call[Credentials, None], known: Known) -> str | None:

@@ -79,7 +79,7 @@ async def change(call: Call[ChangedUser, None]) -> Response:
         hashed = await passwords.run(lambda: passwords.hashed(password))
 
     def work(connection: Connection) -> User:
-        user = users.get(connection, user_id)
+        user = users.hold(connection, user_id)
         role = user.role if asked.role is msgspec.UNSET else Role(asked.role)
         sites = user.sites if asked.sites is msgspec.UNSET else asked.sites
         if asked.role is not msgspec.UNSET or asked.sites is not msgspec.UNSET:

@@ -43,11 +43,6 @@ def new_ids(now: datetime, count: int) -> list[str]:
     return sorted(new_id(now) for _ in range(count))
 
 
-def lock_all(connection: sa.Connection) -> None:
-    """Hold all galleries until the transaction ends: a person may be in others than the one a photo is for."""
-    galleries.lock(connection, galleries.revisions(connection))
-
-
 def add(connection: sa.Connection, people: Sequence[NewPerson], taken: Sequence[NewPhoto], now: datetime) -> None:
     """Add people and photos; the caller holds all galleries."""
     homes = _homes(connection, people, taken)

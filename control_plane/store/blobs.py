@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, BinaryIO
+from uuid import uuid4
 
 from control_plane.store.sealed_files import SealedWriter, opened
 from control_plane.store.vault import Vault, new_secret
@@ -126,7 +127,8 @@ class BlobStore:
         """Seal a blob that was written plain; nothing if it is gone. One that is not `wanted` any more when that is
         done has been deleted meanwhile, and is once more."""
         path = self.path(name)
-        partial = path.with_suffix(".sealing")
+        # A name of its own: others may be at it, too.
+        partial = path.with_suffix(f".{uuid4().hex}.sealing")
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             if key_id(file.read(FILE_HEADER)) is not None:
                 return
@@ -143,6 +145,11 @@ class BlobStore:
                 partial.unlink(missing_ok=True)
             if not wanted():
                 self.delete([name])
+
+    def forget_sealing(self) -> None:
+        """Remove what was left of `seal` when it was broken off; whoever is at it finds it gone, and another's done."""
+        for path in self._root.glob("*/*/*.sealing"):
+            path.unlink(missing_ok=True)
 
     def delete(self, names: Iterable[str | None]) -> None:
         """Remove blobs and their keys; one that is gone already is no error."""

@@ -34,8 +34,8 @@ def listing(connection: sa.Connection, identity_id: str) -> list[Correction]:
 
 def remove(connection: sa.Connection, identity_id: str, correction_id: str, now: datetime) -> None:
     """Take a correction back; raises NotFound."""
+    galleries.lock_all(connection)
     held = identities.member_of(connection, identity_id)
-    galleries.lock(connection, held)
     this = _of(identity_id) & (encodings.c.id == correction_id)
     found = connection.execute(
         encodings.delete().where(this).returning(encodings.c.hash, encodings.c.model)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from control_plane.store.db import new_id
 from control_plane.store.leases import free
+from control_plane.store.seals import note_plain
 from control_plane.store.tables import enrollments
 from faces.errors import NotFound, Reason
 
@@ -91,6 +92,7 @@ def submit(
     kind: Purpose = Purpose.PHOTO,
 ) -> str:
     """Put a stored photo forward for an identity (by id, or by name); returns the enrollment's id."""
+    note_plain(connection)
     enrollment_id = new_id(now)
     connection.execute(
         enrollments.insert().values(

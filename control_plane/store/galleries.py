@@ -241,6 +241,12 @@ def lock(connection: sa.Connection, gallery_ids: Iterable[str]) -> None:
     connection.execute(query.with_for_update()).all()
 
 
+def lock_all(connection: sa.Connection) -> None:
+    """Hold all galleries until the transaction ends: nobody comes into one, or leaves it, meanwhile. Whoever changes a
+    person does so before asking which galleries they are in."""
+    lock(connection, revisions(connection))
+
+
 def record(connection: sa.Connection, gallery_id: str, changes: Sequence[Change], now: datetime) -> Position:
     """Append changes to a gallery's log, one revision each; returns where the gallery then stands.
 

@@ -18,6 +18,7 @@ from control_plane.store import discards
 from control_plane.store.db import new_id
 from control_plane.store.enrollments import LEASE
 from control_plane.store.leases import free
+from control_plane.store.seals import note_plain
 from control_plane.store.tables import identifications, identities
 from faces.errors import NotFound, Reason
 from faces.events import Status
@@ -87,6 +88,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 def submit(connection: sa.Connection, now: datetime, *, galleries: Iterable[str], blob: str) -> str:
     """Ask who is on a stored photo; returns the identification's id."""
+    note_plain(connection)
     made = new_id(now)
     values = {"galleries": sorted(set(galleries)), "blob": blob, "state": State.PENDING, "created_at": now}
     connection.execute(identifications.insert().values(id=made, attempts=0, **values))

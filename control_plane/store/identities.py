@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from control_plane.store import discards, enrollments, erasures, galleries, import_items, vault
 from control_plane.store.db import new_id
 from control_plane.store.tables import (
+    counters,
     deliveries,
     encodings,
     events,
@@ -94,8 +95,8 @@ def create(
 def update(connection: sa.Connection, identity_id: str, now: datetime, **changed: Any) -> None:
     """Change name, external_id, attributes, valid_from, valid_until, or what is on record of the consent; raises
     NotFound or Conflict."""
+    galleries.lock_all(connection)
     held = member_of(connection, identity_id)
-    galleries.lock(connection, held)
     before = row(connection, identity_id)
     if "external_id" in changed:
         _check_external_id(connection, changed["external_id"], identity_id)
@@ -126,8 +127,8 @@ def add_encoding(
     origin_id: str | None = None,
 ) -> None:
     """Give an identity one more encoding, of the photo where there is one, which may have come from `origin_id`."""
+    galleries.lock_all(connection)
     held = member_of(connection, row.identity_id)
-    galleries.lock(connection, held)
     (sealed,) = galleries.sealed_rows(connection, [(row, origin_id)])
     values = {**sealed, "photo_id": photo_id, "origin_id": origin_id, "created_at": now}
     connection.execute(encodings.insert().values(**values))
@@ -220,8 +221,8 @@ def erase(connection: sa.Connection, identity_id: str, now: datetime) -> list[st
     Returns the photos' files, and the keys, for `discards.carry_out` once the transaction has committed. Raises
     NotFound.
     """
+    galleries.lock_all(connection)
     held = member_of(connection, identity_id)
-    galleries.lock(connection, held)
     person = row(connection, identity_id)
     templates = connection.execute(
         sa.select(encodings.c.id, encodings.c.hash, encodings.c.model).where(encodings.c.identity_id == identity_id)
@@ -296,6 +297,8 @@ def _forget(
 
 
 def _forget_events(connection: sa.Connection, identity_id: str) -> None:
+    # Whoever is storing events is waited for; who comes after knows of the erasure.
+    connection.execute(sa.select(counters.c.value).where(counters.c.name == "events").with_for_update()).all()
     seen = events.c.identity_id == identity_id
     undelivered = sa.select(events.c.id).where(seen)
     connection.execute(

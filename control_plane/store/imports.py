@@ -15,7 +15,7 @@ from control_plane.store import discards, import_items
 from control_plane.store.db import new_id
 from control_plane.store.import_items import ItemState
 from control_plane.store.leases import free
-from control_plane.store.seals import import_owner
+from control_plane.store.seals import import_owner, note_plain
 from control_plane.store.tables import imports
 from faces.errors import Conflict, NotFound
 
@@ -106,6 +106,7 @@ def submit(
     dry_run: bool = False,
 ) -> str:
     """Hand in a stored archive; returns the import's id."""
+    note_plain(connection)
     import_id = new_id(now)
     connection.execute(
         imports.insert().values(
@@ -125,6 +126,12 @@ def submit(
 def get(connection: sa.Connection, import_id: str, now: datetime | None = None) -> Import:
     """One import; with `now`, a running one tells its rate. Raises NotFound."""
     return _imports(connection, [_row(connection, import_id)], now)[0]
+
+
+def state_of(connection: sa.Connection, import_id: str) -> State:
+    """Its state, which stays until the transaction ends. Raises NotFound."""
+    connection.execute(sa.select(imports.c.id).where(imports.c.id == import_id).with_for_update()).all()
+    return State(_row(connection, import_id).state)
 
 
 def listing(

@@ -14,7 +14,7 @@ from datetime import datetime
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import admitted, galleries, identities, members
+from control_plane.store import galleries, identities, members
 from control_plane.store.tables import encodings, enrollments, gallery_members, merged_members, photos
 from control_plane.store.tables import identities as people
 from faces.corrections import too_close
@@ -32,7 +32,7 @@ def merge(connection: sa.Connection, survivor_id: str, merged_id: str, now: date
     """
     if survivor_id == merged_id:
         raise Conflict("nobody can be merged with themselves")
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     both = survivor_id, merged_id
     before = {i: _held(connection, i) for i in both}
     void = _void(connection, both)
@@ -53,7 +53,7 @@ def unmerge(connection: sa.Connection, survivor_id: str, merged_id: str, now: da
     be taken apart first. She is again in those of her galleries that the survivor is in still; the survivor leaves
     those that she came into by the merge alone.
     """
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     identities.row(connection, survivor_id)
     into = connection.execute(sa.select(people.c.merged_into).where(people.c.id == merged_id)).scalar()
     if into != survivor_id:

@@ -13,7 +13,7 @@ from enum import StrEnum
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import admitted, galleries, identities, imports
+from control_plane.store import galleries, identities, imports
 from control_plane.store.db import new_id
 from control_plane.store.enrollments import LEASE
 from control_plane.store.leases import free
@@ -112,7 +112,7 @@ def begin(connection: sa.Connection, model: str, now: datetime) -> str:
         raise Invalid(
             f"engine: there is none called {model[:40]!r}", remedy=f"Use one of: {', '.join(sorted(MODELS))}."
         )
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     if connection.execute(sa.select(reencodings.c.id).where(reencodings.c.state.in_(OPEN))).first() is not None:
         raise Conflict("the engine is being changed already", remedy="Wait for it to end, or cancel it.")
     before = galleries.active_model(connection)
@@ -183,7 +183,7 @@ def switch(connection: sa.Connection, reencoding_id: str, now: datetime, *, acce
     Raises Conflict while photos are still to be encoded, while an import is under way (its photos are encoded with the
     old engine), and, without `accept_losses`, if somebody would not be recognised any more.
     """
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     found = get(connection, reencoding_id)
     if found.state in OPEN and _missing(connection, reencoding_id, found.model, 1):
         raise Conflict("photos are still to be encoded", remedy="Wait until it is ready.")
@@ -205,7 +205,7 @@ def switch(connection: sa.Connection, reencoding_id: str, now: datetime, *, acce
 def clean_up(connection: sa.Connection) -> int:
     """Remove the encodings that galleries do not hold; returns how many. Raises Conflict while the engine is being
     changed, or was never."""
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     model = galleries.active_model(connection)
     if model is None or connection.execute(sa.select(reencodings.c.id).where(reencodings.c.state.in_(OPEN))).first():
         raise Conflict("the engine is being changed, or was never")
@@ -225,7 +225,7 @@ def plan(connection: sa.Connection, reencoding_id: str, worker_model: str) -> No
     `worker_model` is the one that photos are enrolled with: if all encodings are of that one, galleries hold those and
     no others from now on, so that the new ones do not travel before their time.
     """
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     running = (reencodings.c.id == reencoding_id) & (reencodings.c.state == State.RUNNING)
     row = connection.execute(sa.select(reencodings).where(running)).one_or_none()
     chunks = sa.select(reencoding_chunks.c.number).where(reencoding_chunks.c.reencoding_id == reencoding_id)
@@ -278,7 +278,7 @@ def claim(connection: sa.Connection, key: str, owner: str, now: datetime) -> Wor
 def held(connection: sa.Connection, work: Work, owner: str, now: datetime) -> bool:
     """Whether `owner` still holds this chunk; then for longer. Locks all galleries and the row until the transaction
     ends."""
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     mine = _chunk(work.reencoding_id, work.number) & (reencoding_chunks.c.lease_owner == owner)
     renewed = reencoding_chunks.update().where(mine).values(lease_until=now + LEASE)
     return connection.execute(renewed).rowcount > 0

@@ -37,6 +37,8 @@ def replay(connection: Connection, erased: Iterable[str], now: datetime) -> list
 
     Their keys are destroyed: nothing of them is read. Somebody of a merged person is taken apart from the others first.
     """
+    # Another process may be at it, too.
+    galleries.lock_all(connection)
     here = _here(connection, sorted(erased))
     if not here:
         return []

@@ -72,8 +72,7 @@ def bind(database: Database) -> None:
         return
     mine = counters.c.name == "vault"
     with database.write() as connection:
-        if not database.vault.sealing:
-            connection.execute(counters.delete().where(counters.c.name == ALL_SEALED))
+        note_plain(connection)
         if _begin(connection, "vault", database.vault.id):
             if database.vault.sealing and not any(connection.execute(sa.select(t).limit(1)).first() for t in _HOLDING):
                 note_all_sealed(connection)
@@ -87,6 +86,13 @@ def bind(database: Database) -> None:
 def note_all_sealed(connection: sa.Connection) -> None:
     """Note that nothing plain is left."""
     _begin(connection, ALL_SEALED, 1)
+
+
+def note_plain(connection: sa.Connection) -> None:
+    """Where nothing is sealed: note that something plain may be there, whatever others, who seal, have noted before."""
+    vault = vault_of(connection)
+    if vault is not None and not vault.sealing:
+        connection.execute(counters.delete().where(counters.c.name == ALL_SEALED))
 
 
 def _begin(connection: sa.Connection, name: str, value: int) -> bool:
@@ -105,6 +111,7 @@ def seal_all(connection: sa.Connection, plain: Sequence[Plain]) -> list[bytes]:
     """The bytes as rows are to hold them, in the same order. New keys are durable on return."""
     vault = vault_of(connection)
     if vault is None or not vault.sealing or not plain:
+        note_plain(connection)
         return [item.data for item in plain]
     secrets = vault.of_owners(item.owner for item in plain)
     return [seal(secrets[item.owner], item.data, item.what, os.urandom(NONCE_BYTES)) for item in plain]

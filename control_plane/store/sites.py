@@ -127,6 +127,7 @@ def configure(connection: sa.Connection, site_id: str, values: Mapping[str, obje
 
 def follow(connection: sa.Connection, site_id: str, gallery_ids: list[str]) -> None:
     """Have a site follow just these galleries; raises NotFound for a site or gallery that is not there."""
+    connection.execute(sa.select(sites.c.id).where(sites.c.id == site_id).with_for_update()).all()
     get(connection, site_id)
     known = set(connection.execute(sa.select(galleries.c.id).where(galleries.c.id.in_(gallery_ids))).scalars())
     if missing := set(gallery_ids) - known:

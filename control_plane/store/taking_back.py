@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from control_plane.store import admitted, discards, galleries, identities, members
+from control_plane.store import discards, galleries, identities, members
 from control_plane.store.import_items import Brought, ItemState
 from control_plane.store.tables import encodings, enrollments, gallery_members, import_items, photos
 from control_plane.store.tables import identities as identities_table
@@ -21,7 +21,7 @@ def take_back(connection: sa.Connection, import_id: str, brought: Sequence[Broug
     A photo stays that another import put forward too, and is that one's from now on; a person stays who was changed,
     was given anything by somebody else, or is in another gallery. Returns the files to delete (`discards.carry_out`).
     """
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     own = [item for item in brought if item.state == ItemState.ACCEPTED]
     shared = _hand_over(connection, import_id, own)
     photo_ids = [item.photo_id for item in own if item.photo_id not in shared]

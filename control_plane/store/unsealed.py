@@ -78,6 +78,7 @@ def seal_rest(database: Database, blobs: BlobStore) -> None:
         files = {name: column for column in _FILES for name in connection.execute(sa.select(column)).scalars() if name}
     for name, column in sorted(files.items()):
         blobs.seal(name, partial(_named, database, column, name))
+    blobs.forget_sealing()
     if database.scrub(table.name for table in (*PERSONAL, hooks, webhook_secrets)):
         with database.write() as connection:
             if left(connection):

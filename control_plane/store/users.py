@@ -75,6 +75,12 @@ def get(connection: sa.Connection, user_id: str) -> User:
     return _user(row)
 
 
+def hold(connection: sa.Connection, user_id: str) -> User:
+    """As `get`; nobody else changes the user until the transaction ends."""
+    connection.execute(sa.select(users.c.id).where(users.c.id == user_id).with_for_update()).all()
+    return get(connection, user_id)
+
+
 def named(connection: sa.Connection, name: str) -> Known | None:
     row = connection.execute(sa.select(*_COLUMNS, users.c.password).where(users.c.folded == folded(name))).first()
     return None if row is None else Known(_user(row), row.password)

@@ -258,6 +258,7 @@ def open_vault(url: str, source: Source, *, sealing: bool = True) -> Vault:
         make_tables(database)
         masters = Masters(source)
         with database.write() as connection:
+            _one_by_one(connection)
             lock_state(connection)
             _begin(connection, masters, sealing=sealing)
     except BaseException:
@@ -278,9 +279,14 @@ def person(identity_id: str) -> str:
 def make_tables(database: Database) -> None:
     """Make the tables where they are not there yet. Two that do so at once do it one after the other."""
     with database.write() as connection:
-        if not database.is_sqlite:
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365114)"))
+        _one_by_one(connection)
         metadata.create_all(connection)
+
+
+def _one_by_one(connection: Connection) -> None:
+    """Hold what is not there yet, and so has no row to be held by. SQLite has one writer anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(7365114)"))
 
 
 def _begin(connection: Connection, masters: Masters, *, sealing: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from faces.errors import Conflict, Reason
 from faces.gallery import Kind, SettingsRow
 from jobs.admission import Admission
 from jobs.looking import Looking
+from tests.conftest import NOW
 
 G = galleries.DEFAULT_GALLERY
 
@@ -210,6 +212,36 @@ def test_an_operator_accepts_look_alikes_one_or_all(office: Any, portraits: dict
     assert office.people() == {"a": 1, "b": 1, "c": 1}
     assert office.undo(done.id).state is State.UNDONE
     assert (office.people(), office.files()) == ({}, set())
+
+
+def test_photos_that_are_accepted_after_all_while_the_import_ends_are_enrolled(
+    office: Any, portraits: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = office.hand_in({"a.jpg": portraits["obama"], "b.jpg": portraits["obama2"]})
+    office.planning.run(row)
+    office.looking.run(row)
+    delete = office.blobs.delete
+
+    def accept_meanwhile(names: Iterable[str | None]) -> None:
+        """The archive is deleted once nothing is left to admit, and before the import is done."""
+        delete(names)
+        if office.outcomes(row)["b.jpg"] == "look_alike":
+            office.ask(import_items.accept, row, [1])
+
+    monkeypatch.setattr(office.blobs, "delete", accept_meanwhile)
+    office.admitting.run(row)
+    assert office.work(row).state is State.DONE
+    assert office.people() == {"a": 1, "b": 1}
+
+
+def test_photos_for_a_gallery_that_is_deleted_meanwhile_are_refused(office: Any, portraits: dict[str, bytes]) -> None:
+    office.ask(galleries.create, SettingsRow("staff", "staff"), NOW)
+    manifest = b"file,name,gallery\na.jpg,Barack,staff\nb.jpg,Joe,default\n"
+    row = office.hand_in({"a.jpg": portraits["obama"], "b.jpg": portraits["biden"], "manifest.csv": manifest})
+    office.planning.run(row)
+    office.ask(galleries.delete, "staff")
+    assert office.work(row).state is State.DONE
+    assert office.outcomes(row) == {"a.jpg": "bad_manifest", "b.jpg": "accepted"}
 
 
 def test_an_import_that_is_forced_takes_look_alikes(office: Any, portraits: dict[str, bytes]) -> None:

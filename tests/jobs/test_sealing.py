@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from control_plane.store import encodings, enrollments, events, identities, schema, seals, tables, unsealed, webhooks
-from control_plane.store.blobs import BlobStore
+from control_plane.store.blobs import BlobStore, Steady
 from control_plane.store.db import Database, new_id
 from control_plane.store.vault import open_vault
 from control_plane.store.webhooks import WebhookWithSecret
@@ -19,7 +19,7 @@ from faces.encoding import SFACE
 from faces.events import Status
 from faces.gallery import EncodingRow
 from faces.masterkey import Source
-from faces.sealing import key_id
+from faces.sealing import CHUNK, key_id
 from jobs.sealing import Sealing, due
 from tests.conftest import NOW
 from tests.control_plane.conftest import event
@@ -133,6 +133,32 @@ def test_a_run_without_sealing_makes_it_due_again(place: Place) -> None:
     Sealing(sealing, place.blobs(sealing)).run("all")
     assert place.plain_rows() == 0
     assert not is_due(sealing)
+
+
+def test_what_is_written_plain_after_all_was_sealed_makes_it_due_again(place: Place) -> None:
+    without, sealing = place.opened(sealing=False), place.opened()
+    Sealing(sealing, place.blobs(sealing)).run("all")
+    assert not is_due(sealing)
+    with without.write() as connection:
+        enrollments.submit(connection, NOW, gallery_id=G, blob="photos/01", sha256="0", name="Ann")
+    assert is_due(sealing)
+
+
+def test_two_workers_that_seal_the_same_photo_leave_it_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = secrets.token_bytes(3 * CHUNK)
+    place.blobs(place.plain).put("photos/01", photo)
+    one, other = (place.blobs(place.opened()) for _ in range(2))
+    write, beside = Steady.write, [lambda: other.seal("photos/01", lambda: True)]
+
+    def written(self: Steady, data: bytes) -> None:
+        write(self, data)
+        if beside:
+            beside.pop()()
+
+    monkeypatch.setattr(Steady, "write", written)
+    one.seal("photos/01", lambda: True)
+    assert one.get("photos/01") == photo
+    assert key_id(one.path("photos/01").read_bytes()) is not None
 
 
 def test_a_photo_that_goes_while_it_is_sealed_is_gone(place: Place) -> None:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 from control_plane.store import galleries
 from control_plane.store.tables import galleries as table
@@ -11,6 +12,7 @@ from faces import wire
 from faces.errors import Invalid
 from faces.replica import Replica
 from faces.wire import Page, Position, SnapshotReader
+from tests.control_plane.store.test_at_once import held_up
 
 
 def position(server: Any) -> Position:
@@ -141,6 +143,23 @@ def test_a_gallery_is_made_changed_and_removed(either: Any) -> None:
     assert changed["revision"] == made["revision"] + 1
     assert either.call("DELETE", f"/v1/galleries/{made['id']}").status_code == 204
     assert either.get(f"/v1/galleries/{made['id']}").status_code == 404
+
+
+@pytest.mark.parametrize("either", ["postgres"], indirect=True)
+def test_of_two_changes_of_a_gallery_at_once_both_count(either: Any, wait_for: Any) -> None:
+    path = f"/v1/galleries/{either.post('/v1/galleries', json={'name': 'staff'}).json()['id']}"
+
+    def change(told: dict[str, Any]) -> int:
+        return requests.patch(either.url + path, json=told, timeout=30).status_code
+
+    with ThreadPoolExecutor(2) as two:
+        with either.database.write() as connection:
+            galleries.lock_all(connection)
+            changes = [two.submit(change, told) for told in ({"kind": "deny"}, {"th_accept": 0.4})]
+            wait_for(lambda: held_up(either.database) == 2)
+        assert [found.result() for found in changes] == [200, 200]
+    changed = either.get(path).json()
+    assert (changed["kind"], changed["th_accept"]) == ("deny", 0.4)
 
 
 @pytest.mark.parametrize(

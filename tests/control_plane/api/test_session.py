@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from control_plane.auth import SCOPES
 from control_plane.cookies import CSRF_HEADER
+from control_plane.passwords import Passwords
 from control_plane.store import sign_ins, users
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
@@ -146,6 +147,28 @@ def test_one_changes_ones_own_password_and_stays_where_one_is(server: Any, wait_
     wait_for(lambda: there.call("GET", "/v1/session").status_code == 401, 1.0)
     assert sign_in(server, "Changing", GOOD).status_code == 401
     assert sign_in(server, "Changing", OTHER).status_code == 201
+
+
+@pytest.mark.parametrize("how", ["password", "disabled"])
+def test_a_sign_in_that_was_under_way_does_not_outlive_a_change(
+    server: Any, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    user_id, fits = server.user(f"Under way {how}"), Passwords.fits
+
+    def changed_meanwhile(self: Passwords, password: str, hashed: str | None) -> bool:
+        found = fits(self, password, hashed)
+        with server.database.write() as connection:
+            if how == "password":
+                users.set_password(connection, user_id, self.hashed(OTHER))
+            else:
+                users.disable(connection, user_id, utcnow())
+        return found
+
+    monkeypatch.setattr(Passwords, "fits", changed_meanwhile)
+    refused = sign_in(server, f"Under way {how}", GOOD)
+    assert (refused.status_code, "just been changed" in refused.json()["detail"]) == (401, how == "password")
+    with server.database.read() as connection:
+        assert not [s for s in sign_ins.by_id(connection).values() if s.user_id == user_id]
 
 
 def test_one_sees_and_ends_ones_own_sign_ins_and_nobody_elses(server: Any) -> None:

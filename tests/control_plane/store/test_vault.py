@@ -135,6 +135,17 @@ def test_processes_that_start_at_once_bind_the_database_one_after_the_other(data
         list(threads.map(bind, range(8)))
 
 
+def test_of_processes_that_open_it_at_once_one_makes_it(opened: Callable[..., Vault]) -> None:
+    start = threading.Barrier(4)
+
+    def open_it(_: int) -> int:
+        start.wait(30)
+        return opened().id
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(open_it, range(4)))) == 1
+
+
 def test_a_database_is_bound_to_its_vault(sqlite: Database, tmp_path: Path) -> None:
     assert sqlite.vault is not None
     seals.bind(sqlite)
