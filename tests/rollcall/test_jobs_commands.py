@@ -141,6 +141,21 @@ def test_all_are_retried_or_those_of_a_kind(shell: Shell, monkeypatch: pytest.Mo
     assert shell.failed()["counts"] == {"import": 1}
 
 
+def test_all_are_retried_once_also_where_they_fail_anew_at_once(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failures.page, "__defaults__", (1,))
+    made = {shell.delivery("http://h/", state="failed") for _ in range(2)}
+    asked: list[str] = []
+
+    def fail_anew(_: object, found: list[failures.Failure], __: object) -> list[failures.Failure]:
+        asked.extend(failure.id for failure in found)
+        assert len(asked) <= len(made)
+        return found
+
+    monkeypatch.setattr(failures, "retry", fail_anew)
+    assert shell.run("retry", "--all").output == "2 will be done over.\n"
+    assert set(asked) == made
+
+
 def test_the_kinds_on_the_command_line_are_all_that_there_are() -> None:
     assert set(KINDS) == set(failures.Kind)
 
