@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dramatiq
+from dramatiq.common import xq_name
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ READ_ARCHIVE = Job("housekeeping", "read_archive")
 IDENTIFY = Job("encode", "identify")
 PLAN_REENCODING = Job("housekeeping", "plan_reencoding")
 DELIVER = Job("webhooks", "deliver")
+
+QUEUES = ("encode", "imports", "reencode", "housekeeping", "webhooks", "slow_webhooks")
+"""All queues on which workers take jobs."""
 
 
 class Dispatch:
@@ -50,6 +54,18 @@ class Dispatch:
             self._broker.close()
 
 
+def dead_letters(url: str) -> dict[str, int]:
+    """How many messages the broker at `url` has put aside, by queue, as their jobs raised an error.
+
+    Raises `broker_failures`, or OSError.
+    """
+    broker, count = _broker(url), _dead_in_redis if url.startswith("redis") else _dead_in_rabbitmq
+    try:
+        return {queue: count(broker, queue) for queue in QUEUES}
+    finally:
+        broker.close()
+
+
 def broker_failures(url: str | None) -> tuple[type[Exception], ...]:
     """What sending raises while the broker at `url` is out of reach. Each library is imported only where it is used."""
     if url is None:
@@ -75,3 +91,13 @@ def _broker(url: str) -> dramatiq.Broker:
     from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
     return RabbitmqBroker(url=url, middleware=[])
+
+
+def _dead_in_redis(broker: Any, queue: str) -> int:
+    return int(broker.client.zcard(f"{broker.namespace}:{xq_name(queue)}"))
+
+
+def _dead_in_rabbitmq(broker: Any, queue: str) -> int:
+    # Makes the queue where no worker has yet; and a broker out of reach is told by dramatiq's error, not by pika's.
+    broker.declare_queue(queue, ensure=True)
+    return int(broker.get_queue_message_counts(queue)[2])

@@ -16,6 +16,7 @@ from rich.console import Console
 from faces.engine import DETECTORS, ENGINES
 from faces.errors import Invalid, Reason, Refused, RollcallError
 from rollcall import __version__
+from rollcall.jobs_commands import jobs
 from rollcall.up import Place
 from rollcall.user_commands import users
 
@@ -477,6 +478,7 @@ def openapi(as_markdown: bool) -> None:
     )
 
 
+cli.add_command(jobs)
 cli.add_command(users)
 
 

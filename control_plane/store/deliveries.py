@@ -259,6 +259,13 @@ def replay_range(
     return Replayed(queued=queued, next_since=next_since)
 
 
+def retry(connection: sa.Connection, ids: Sequence[str], now: datetime) -> list[str]:
+    """Make those of these deliveries due once more that have failed; returns which."""
+    failed = deliveries.c.id.in_(ids) & (deliveries.c.state == DeliveryState.FAILED)
+    due_again = deliveries.update().where(failed).values(**_anew(now)).returning(deliveries.c.id)
+    return list(connection.execute(due_again).scalars())
+
+
 def old(connection: sa.Connection, now: datetime, *, limit: int = 100) -> list[str]:
     """The delivery that was finished longest ago, if that is longer ago than they are kept."""
     query = sa.select(deliveries.c.id).where(_old(now)).order_by(deliveries.c.finished_at).limit(1)
@@ -377,15 +384,16 @@ def _renew(
     new_alarms: Sequence[str],
     now: datetime,
 ) -> int:
-    connection.execute(
-        deliveries.update()
-        .where(deliveries.c.id.in_(known))
-        .values(state=DeliveryState.PENDING, step=0, due_at=now, finished_at=None)
-    )
+    connection.execute(deliveries.update().where(deliveries.c.id.in_(known)).values(**_anew(now)))
     rows = [webhooks.delivery(webhook_id, now, event_id=i) for i in new_events]
     rows += [webhooks.delivery(webhook_id, now, alarm_id=i) for i in new_alarms]
     insert_rows(connection, deliveries, rows)
     return len(known) + len(rows)
+
+
+def _anew(now: datetime) -> dict[str, Any]:
+    """The columns of a delivery that is due with the whole schedule before it."""
+    return {"state": DeliveryState.PENDING, "step": 0, "due_at": now, "finished_at": None}
 
 
 def _old(now: datetime) -> sa.ColumnElement[bool]:

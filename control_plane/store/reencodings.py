@@ -177,6 +177,19 @@ def reopen(connection: sa.Connection, reencoding_id: str) -> bool:
     return True
 
 
+def retry(connection: sa.Connection, reencoding_id: str, photo_ids: Sequence[str]) -> list[str]:
+    """Have photos that workers died of encoded once more, while the change is under way; returns which."""
+    admitted.lock_all(connection)
+    under_way = sa.select(reencodings.c.id).where((reencodings.c.id == reencoding_id) & reencodings.c.state.in_(OPEN))
+    refusals = reencoding_refusals.c
+    chosen = refusals.photo_id.in_(photo_ids) & (refusals.reason == Reason.INTERNAL)
+    forgotten = reencoding_refusals.delete().where(refusals.reencoding_id.in_(under_way) & chosen)
+    found = list(connection.execute(forgotten.returning(refusals.photo_id)).scalars())
+    if found:
+        reopen(connection, reencoding_id)
+    return found
+
+
 def switch(connection: sa.Connection, reencoding_id: str, now: datetime, *, accept_losses: bool = False) -> None:
     """Have all galleries hold the new model's encodings from this transaction on.
 
