@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,7 @@ from faces.wire import CameraOrder, Hello, OrderAction, Report
 from tests.control_plane.store.test_events import event
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 def key_of(connection: Connection, text: str) -> Key:
@@ -115,8 +117,35 @@ def test_an_operator_has_it_renewed_sooner_or_ends_it(database: Database) -> Non
                 work(connection, "e2", NOW)
 
 
+@pytest.mark.parametrize("work", [joins.end, joins.remove])
+def test_what_an_edge_takes_while_its_credentials_are_ended_ends_with_them(
+    database: Database, work: Callable[[Connection, str, datetime], None]
+) -> None:
+    def end() -> None:
+        with database.write() as connection:
+            work(connection, "e1", NOW)
+
+    def waits() -> bool:
+        """SQLite takes one writer at a time, and tells nobody who waits."""
+        with database.read() as connection:
+            return database.is_sqlite or connection.exec_driver_sql(WAITING).first() is not None
+
+    with database.write() as connection:
+        old = settle(connection, "e1")
+        held = key_of(connection, old)
+    with ThreadPoolExecutor(1) as other:
+        with database.write() as connection:
+            new = joins.renew(connection, held, "e1", NOW, days=90)
+            ending = other.submit(end)
+            while not (waits() or ending.done()):
+                pass
+        ending.result()
+    with database.read() as connection:
+        assert [counts(connection, text) for text in (old, new)] == [False, False]
+
+
 def settle(connection: Connection, edge_id: str) -> str:
-    """An edge with one of everything; returns its credential."""
+    """Have an edge with one of everything; returns its credential."""
     text = joins.grant(connection, edge_id, DEFAULT_SITE, NOW, days=90)
     hello = Hello(name="box", version="1", engine="sface", cameras=["door"])
     sites.welcome(connection, edge_id, hello, 1, NOW)
