@@ -387,6 +387,20 @@ def edge_revoke(edge: str, data: Path) -> None:
         joining.revoke(connection, edge)
 
 
+@edge.command("remove")
+@click.argument("edge")
+@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+def edge_remove(edge: str, data: Path) -> None:
+    """Remove EDGE (id or name) for good: alarms and erasures wait for it no more, and its credentials end.
+
+    If it still runs it goes on by what it holds until its lease ends (LEASE_DAYS): wipe it.
+    """
+    from rollcall import joining
+
+    with _database(data) as database, database.write() as connection:
+        joining.remove(connection, edge)
+
+
 @cli.group()
 def keys() -> None:
     """Access keys, for programs. While there are no keys and no users everything is open, to this machine only."""

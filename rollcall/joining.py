@@ -57,6 +57,13 @@ def revoke(connection: Connection, edge: str) -> None:
     audit.did(connection, actor(), "edge.end_credential", now, [(edge_id, None)])
 
 
+def remove(connection: Connection, edge: str) -> None:
+    """Remove an edge, given by id or name, for good; raises NotFound and Conflict."""
+    edge_id, now = edge_named(connection, edge), utcnow()
+    joins.remove(connection, edge_id, now)
+    audit.did(connection, actor(), "edge.remove", now, [(edge_id, None)])
+
+
 def edge_named(connection: Connection, named: str) -> str:
     """The id of an edge given by id or name; raises NotFound, and Conflict if several bear the name. An edge that has
     joined and never called since is known by its id alone."""

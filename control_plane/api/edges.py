@@ -1,4 +1,4 @@
-"""Edges: they introduce themselves, and are shown with their cameras and how far their galleries lag."""
+"""Edges: they introduce themselves, are shown with their cameras and how far their galleries lag, and removed."""
 
 from __future__ import annotations
 
@@ -76,6 +76,14 @@ async def change(call: Call[ChangedEdge, None]) -> Response:
         return sites.edge(connection, edge_id, call.plane.clock())
 
     return answer(await call.plane.write(work))
+
+
+async def remove(call: Call[None, None]) -> Response:
+    """Remove an edge for good: it is listed no more, no erasure waits for it, and its credentials end within a second,
+    also where they are in use. What still runs goes on by what it holds until its lease ends, and has to be wiped."""
+    edge_id = call.path()
+    await call.plane.write(lambda c: joins.remove(c, edge_id, call.plane.clock()))
+    return Response(status_code=204)
 
 
 async def introduce(call: Call[None, None]) -> Response:
@@ -174,6 +182,15 @@ ROUTES = (
         body=ChangedEdge,
         within={"id": Reach.edge},
         audit="edge.change",
+    ),
+    Route(
+        "DELETE",
+        "/v1/edges/{id}",
+        remove,
+        SITES_WRITE,
+        {204: None},
+        within={"id": Reach.edge},
+        audit="edge.remove",
     ),
     Route(
         "PUT", "/v1/edges/{id}", introduce, EDGE, {200: wire(Welcome)}, reads=wire_bodies(Introduction), audit=UNAUDITED

@@ -47,7 +47,7 @@ async function shown(event, page, element) {
     facts([
       ["Camera", nameText(event.camera)],
       ["Site", nameText(event.site)],
-      ["Edge", nameText(event.edge)],
+      ["Edge", nameText(event.edge || event.edge_id)],
       ["Captured", whole(new Date(event.captured_at))],
       ["Arrived", whole(new Date(event.arrived_at))],
       ["Gallery", event.gallery && `${event.gallery}, revision ${event.gallery_revision}`],

@@ -1,4 +1,4 @@
-"""How an edge joins a site: for a token that is good once it is given a credential, a key of its own."""
+"""How an edge joins a site, for a token that is good once it is given a credential, a key of its own; and leaves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from control_plane.store import keys
 from control_plane.store.keys import Key, Role, check_sum, digest
-from control_plane.store.tables import join_tokens
+from control_plane.store.tables import edges, join_tokens
 from control_plane.store.tables import keys as rows
 from faces.errors import Conflict, NotFound
 
@@ -48,7 +48,7 @@ def redeem(connection: sa.Connection, text: str, now: datetime) -> str | None:
 
 def grant(connection: sa.Connection, edge_id: str, site_id: str, now: datetime, *, days: int) -> str:
     """A credential for an edge that joins, which is to take another after so many days (0: never). Those it had end."""
-    keys.end(connection, rows.c.edge_id == edge_id, now)
+    _end_all(connection, edge_id, now)
     return _credential(connection, edge_id, site_id, now, days=days)
 
 
@@ -73,7 +73,16 @@ def hasten(connection: sa.Connection, edge_id: str, now: datetime) -> None:
 def end(connection: sa.Connection, edge_id: str, now: datetime) -> None:
     """End an edge's credentials for good; raises NotFound if it has none."""
     _check_held(connection, edge_id)
-    keys.end(connection, rows.c.edge_id == edge_id, now)
+    _end_all(connection, edge_id, now)
+
+
+def remove(connection: sa.Connection, edge_id: str, now: datetime) -> None:
+    """End an edge's credentials, and forget it with its cameras, orders and positions; raises NotFound. Events, alarms
+    and the audit log keep its id."""
+    # The credentials first: an edge that introduces itself meanwhile takes its key and its row in that order, too.
+    _end_all(connection, edge_id, now)
+    if not connection.execute(edges.delete().where(edges.c.id == edge_id)).rowcount:
+        raise NotFound(f"there is no edge {edge_id!r}", remedy="GET /v1/edges shows the edges.")
 
 
 def due(connection: sa.Connection, key_id: str, now: datetime) -> bool:
@@ -96,6 +105,13 @@ def _credential(
         replaces=replaces,
         renew_at=renew_at,
     )
+
+
+def _end_all(connection: sa.Connection, edge_id: str, now: datetime) -> None:
+    mine = rows.c.edge_id == edge_id
+    # An edge that takes another credential holds the row of the old one: once that is free, the new one can be seen.
+    connection.execute(sa.select(rows.c.id).where(mine).with_for_update())
+    keys.end(connection, mine, now)
 
 
 def _check_held(connection: sa.Connection, edge_id: str) -> None:

@@ -139,7 +139,7 @@ def end(connection: sa.Connection, which: sa.ColumnElement[bool], now: datetime)
 
 
 def belong(connection: sa.Connection, key_id: str, edge_id: str) -> None:
-    """Have an edge's key be this edge's from now on; raises Conflict if it is another's."""
-    free = (keys.c.id == key_id) & (keys.c.edge_id.is_(None) | (keys.c.edge_id == edge_id))
-    if not connection.execute(keys.update().where(free).values(edge_id=edge_id)).rowcount:
-        raise Conflict("this key is another edge's", remedy="Make a key for each edge.")
+    """Have an edge's key be this edge's from now on; raises Conflict if it is another's, or has ended just now."""
+    free = keys.c.revoked_at.is_(None) & (keys.c.edge_id.is_(None) | (keys.c.edge_id == edge_id))
+    if not connection.execute(keys.update().where((keys.c.id == key_id) & free).values(edge_id=edge_id)).rowcount:
+        raise Conflict("this key has ended, or is another edge's", remedy="Make a key for each edge.")

@@ -313,11 +313,12 @@ def edge_listing(
         query = query.where(edges.c.site_id.in_(within))
     rows = connection.execute(query.order_by(edges.c.id).limit(limit)).all()
     ids = [r.id for r in rows]
+    watched, held = _cameras(connection, ids), _positions(connection, ids, now)
     return [
         Edge(
             **{name: r._mapping[name] for name in Edge.__struct_fields__ if name not in ("cameras", "galleries")},
-            cameras=_cameras(connection, ids).get(r.id, []),
-            galleries=_positions(connection, ids, now).get(r.id, []),
+            cameras=watched.get(r.id, []),
+            galleries=held.get(r.id, []),
         )
         for r in rows
     ]

@@ -87,7 +87,8 @@ def edges(found: Sequence[Edge]) -> Iterator[Finding]:
     silent = [e.name for e in found if (now - e.last_seen_at).total_seconds() > SILENT_S]
     lagging = [e.name for e in found if any(copy.lag_s > LAG_S for copy in e.galleries)]
     if silent:
-        yield warning("edges", f"silent: {', '.join(silent)}", "Look at their line and power; they go on alone.")
+        remedy = "Look at their line and power; they go on alone. One that is not coming back: rollcall edge remove."
+        yield warning("edges", f"silent: {', '.join(silent)}", remedy)
     if lagging:
         yield warning("edges", f"behind: {', '.join(lagging)}", "GET /v1/edges says what they report.")
     if not (silent or lagging):

@@ -73,6 +73,20 @@ def test_what_waits_and_who_lags_is_told_from_the_database(either: Any) -> None:
     assert edge.id not in generate_latest(metrics.registry).decode()
 
 
+def test_an_edge_that_was_removed_is_neither_silent_nor_behind(either: Any) -> None:
+    edge, later = either.edge(), Metrics(either.database, lambda: utcnow() + timedelta(hours=1))
+    assert edge.call("PUT", "/v1/edge/galleries/default", wire.Report(position=wire.START)).status_code == 204
+    names = ("rollcall_edges", "rollcall_edges_silent", "rollcall_sync_lag_revisions", "rollcall_sync_lag_seconds")
+
+    def told() -> list[float]:
+        found = samples(later)
+        return [found[name, ()] for name in names]
+
+    assert min(told()) > 0
+    assert either.call("DELETE", f"/v1/edges/{edge.id}").status_code == 204
+    assert told() == [0] * len(names)
+
+
 def test_a_database_that_does_not_answer_is_a_figure_too() -> None:
     database = Database("postgresql://postgres@127.0.0.1:1/none")
     assert samples(Metrics(database, utcnow))["rollcall_database_up", ()] == 0

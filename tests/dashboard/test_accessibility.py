@@ -83,6 +83,10 @@ def test_no_page_and_no_dialog_violates_level_a_or_aa_and_all_fit_the_screen(sho
     view.locator(".event .who").first.click()
     view.get_by_role("dialog").get_by_text("Captured").wait_for()
     found["an event"] = violations(view)
+    settled(view, shown, "sites")
+    view.locator(".edge").first.locator(".card-head").get_by_role("button", name="Remove").click()
+    view.get_by_role("dialog").get_by_text("wipe it").wait_for()
+    found["removing an edge"] = violations(view)
     assert {place: wrong for place, wrong in found.items() if wrong} == {}
 
 
@@ -106,6 +110,25 @@ def test_the_keyboard_alone_opens_a_page_a_picture_and_an_event_and_comes_back(s
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(first).to_be_focused()
+    page.close()
+
+
+def test_the_keyboard_alone_removes_an_edge_after_it_was_asked_and_keeps_it_else(
+    shown: Server, browser: Browser
+) -> None:
+    gone = shown.edge("edge-gone", ())
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    settled(page, shown, "sites")
+    remove = page.locator(f'[data-key="remove {gone.id}"]')
+    for keys, left in ((("Escape",), 1), (("Tab", "Tab", "Enter"), 0)):
+        remove.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_contain_text("until its lease ends")
+        for key in keys:
+            page.keyboard.press(key)
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(remove).to_have_count(left)
+        assert shown.get(f"/v1/edges/{gone.id}").status_code == (200 if left else 404)
     page.close()
 
 

@@ -49,6 +49,9 @@ checks.ensure_resource_availability.enabled = false
 include-name = "DELETE /v1/edges/{{id}}/credential"
 parameters = {{ id = "edge-2" }}
 [[operations]]
+include-name = "DELETE /v1/edges/{{id}}"
+parameters = {{ id = "edge-2" }}
+[[operations]]
 include-name = "POST /v1/edge/join"
 headers = {{ Authorization = "Bearer {join}" }}
 # An event that is none is refused alone: the batch is accepted, and its verdict says so. Where nothing but headers can

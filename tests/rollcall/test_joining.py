@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.store import keys
+from control_plane.store import audit, keys, sites
 from control_plane.store.db import utcnow
 from edge import credential
-from rollcall.access import database_of
+from faces.wire import Hello
+from rollcall.access import actor, database_of
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
 from tests import services
@@ -54,6 +55,20 @@ def test_an_edge_joins_once_by_a_token_on_its_input_and_is_revoked(tmp_path: Pat
             (key,) = (k for k in keys.listing(connection) if k.id == keys.id_of(held.key or ""))
         assert key.revoked_at is not None
         assert key.edge_id == edge_id
+
+
+def test_an_edge_is_removed_once_by_its_name_and_the_log_tells_who_did_it(tmp_path: Path) -> None:
+    hello = Hello(name="box at the door", version="1", engine="sface", cameras=["door"])
+    with database_of(tmp_path) as database, database.write() as connection:
+        sites.welcome(connection, "e1", hello, 1, utcnow())
+    assert run("remove", "box at the door", "--data", tmp_path).returncode == 0
+    second = run("remove", "e1", "--data", tmp_path)
+    assert second.returncode == 1
+    assert "there is no edge 'e1'" in second.stderr
+    with database_of(tmp_path) as database, database.read() as connection:
+        assert sites.edge_listing(connection, utcnow()) == []
+        (row,) = (row for row in audit.listing(connection) if row.action == "edge.remove")
+    assert (row.actor, row.resource_id) == (actor(), "e1")
 
 
 @pytest.mark.parametrize("url", ["plane.example", "ftp://plane.example"])

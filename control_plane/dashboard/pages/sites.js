@@ -139,6 +139,7 @@ function edgePart(edge, { writes, galleries, changed }) {
     button("Add a camera", () => cameraDialog(edge, null, changed), { className: "plain small", dataset: { key: `add ${edge.id}` } }),
     button("Renew credential", () => attempt(() => renew(edge)), { className: "plain small", dataset: { key: `renew ${edge.id}` } }),
     button("Revoke", () => attempt(() => revoke(edge, changed)), { className: "plain small danger", dataset: { key: `revoke ${edge.id}` } }),
+    button("Remove", () => attempt(() => removeEdge(edge, changed)), { className: "plain small danger", dataset: { key: `remove ${edge.id}` } }),
   ];
   return make(
     "section",
@@ -279,5 +280,14 @@ async function revoke(edge, changed) {
   const text = "It is shut out within a second, goes on by what it holds, and has to join again to come back.";
   if (!(await confirmed(`Revoke the credentials of ${edge.name}?`, text, { yes: "Revoke", danger: true }))) return;
   await ask(path("v1", "edges", edge.id, "credential"), { method: "DELETE" });
+  await changed();
+}
+
+async function removeEdge(edge, changed) {
+  const text =
+    "It is shut out within a second and listed no more; its events stay. If its machine still runs, it goes on by the people " +
+    "that it holds until its lease ends (LEASE_DAYS): wipe it, as erasures no longer wait for it.";
+  if (!(await confirmed(`Remove ${edge.name} for good?`, text, { yes: "Remove", danger: true }))) return;
+  await ask(path("v1", "edges", edge.id), { method: "DELETE" });
   await changed();
 }

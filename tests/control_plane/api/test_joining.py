@@ -16,7 +16,9 @@ import pytest
 import requests
 from websockets.exceptions import ConnectionClosed
 
-from control_plane.store import galleries, keys, sites
+from control_plane.api.edges import hold
+from control_plane.auth import Caller
+from control_plane.store import galleries, joins, keys, sites
 from control_plane.store.db import Database, new_id, utcnow
 from control_plane.store.keys import Role
 from edge import credential
@@ -25,6 +27,7 @@ from edge.plane import ControlPlane, Unanswered, headers, joined
 from edge.replica import Replica
 from edge.uplink import Syncer
 from faces import wire
+from faces.errors import Conflict
 from faces.gallery import SettingsRow
 from faces.wire import Hello
 
@@ -183,6 +186,46 @@ def test_ending_a_credential_closes_its_sockets_within_a_second_and_the_edge_may
     assert world.server.get("/v1/edge/galleries", headers=told).status_code == 401
     again = world.join(world.token(), edge)
     assert world.server.get("/v1/edge/galleries", headers=headers(edge, again.json()["key"])).status_code == 200
+
+
+def test_a_removed_edge_is_shut_out_within_a_second_and_gone_for_good(racecourse: World, wait_for: Any) -> None:
+    world, (edge, key) = racecourse, racecourse.joined()
+    told, path = headers(edge, key), f"/v1/edges/{edge}"
+    with world.server.database.write() as connection:
+        theirs, viewer = (
+            bearer(keys.create(connection, role, utcnow(), sites=[world.sites[site]]))
+            for role, site in ((Role.ADMIN, 1), (Role.VIEWER, 0))
+        )
+    wait_for(lambda: world.server.get("/v1/sites", headers=viewer).status_code == 200)
+    with world.server.socket("/v1/edge/link", wire.LINK_PROTOCOL, headers=told) as link:
+        link.recv(timeout=10)
+        refused = [world.server.call("DELETE", path, headers=by).status_code for by in (theirs, viewer)]
+        assert refused == [404, 403]
+        began = time.monotonic()
+        assert world.server.call("DELETE", path, headers=world.admin).status_code == 204
+        assert ended(link) == 4401
+    assert time.monotonic() - began < 1.0
+    assert world.server.get("/v1/edge/galleries", headers=told).status_code == 401
+    assert world.server.get("/v1/edges", headers=world.admin).json()["items"] == []
+    assert world.server.call("DELETE", path, headers=world.admin).status_code == 404
+    asked = {"action": "edge.remove"}
+    log = world.server.get("/v1/audit", headers=world.admin, params=asked).json()["items"]
+    done = [(row["resource_id"], row["site_id"]) for row in log if row["outcome"] == "done"]
+    assert done == [(str(edge), world.sites[0])]
+    plane = ControlPlane(world.server.url, edge, Credential(world.join(world.token(), edge).json()["key"]))
+    plane.hello(HELLO)
+    plane.close()
+    assert world.server.get(path, headers=world.admin).json()["galleries"] == []
+
+
+def test_a_removed_edge_does_not_introduce_itself_again_by_a_key_that_has_just_ended(racecourse: World) -> None:
+    edge, key = racecourse.joined()
+    with racecourse.server.database.write() as connection:
+        joins.remove(connection, str(edge), utcnow())
+        found = next(k for k in keys.listing(connection) if k.id == keys.id_of(key))
+        with pytest.raises(Conflict):
+            # What the gate let in before it heard of the end.
+            hold(connection, Caller(found), str(edge))
 
 
 def test_an_edge_told_to_takes_another_credential_and_the_old_one_ends(

@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from control_plane.store import deliveries, erasures, events, galleries, identities, members, sites, webhooks
+from control_plane.store import deliveries, erasures, events, galleries, identities, joins, members, sites, webhooks
 from control_plane.store.db import Database
 from control_plane.store.tables import gallery_changes
 from faces.errors import NotFound
@@ -58,6 +58,20 @@ def test_an_edge_that_lags_behind_the_persons_leaving_of_a_gallery_must_confirm_
         report(connection, "e1", "staff")
         erasures.scrubbed(connection, [ann], NOW)
         assert erasures.get(connection, ann).complete
+
+
+def test_an_erasure_waits_no_more_for_an_edge_that_was_removed(database: Database) -> None:
+    with database.write() as connection:
+        greet(connection, "e1", "e2")
+        ann = enroll(connection, "Ann")
+        report(connection, "e2")
+        identities.erase(connection, ann, NOW)
+        erasures.scrubbed(connection, [ann], NOW)
+        report(connection, "e1")
+        assert [e.edge_id for e in erasures.get(connection, ann).pending] == ["e2"]
+        joins.remove(connection, "e2", NOW)
+        found = erasures.get(connection, ann)
+        assert (found.complete, [e.edge_id for e in found.confirmed]) == (True, ["e1"])
 
 
 def test_who_was_never_erased_has_no_erasure(database: Database) -> None:

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from control_plane.store import joins, keys
+from control_plane.store import camera_orders, events, galleries, joins, keys, sites
 from control_plane.store.db import Connection, Database
 from control_plane.store.keys import Key, Role
 from control_plane.store.sites import DEFAULT_SITE
-from control_plane.store.tables import join_tokens
+from control_plane.store.tables import join_tokens, metadata
 from faces.errors import NotFound
+from faces.wire import CameraOrder, Hello, OrderAction, Report
+from tests.control_plane.store.test_events import event
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 def key_of(connection: Connection, text: str) -> Key:
@@ -111,3 +115,67 @@ def test_an_operator_has_it_renewed_sooner_or_ends_it(database: Database) -> Non
         for work in (joins.hasten, joins.end):
             with pytest.raises(NotFound):
                 work(connection, "e2", NOW)
+
+
+@pytest.mark.parametrize("work", [joins.end, joins.remove])
+def test_what_an_edge_takes_while_its_credentials_are_ended_ends_with_them(
+    database: Database, work: Callable[[Connection, str, datetime], None]
+) -> None:
+    def end() -> None:
+        with database.write() as connection:
+            work(connection, "e1", NOW)
+
+    def waits() -> bool:
+        """SQLite takes one writer at a time, and tells nobody who waits."""
+        with database.read() as connection:
+            return database.is_sqlite or connection.exec_driver_sql(WAITING).first() is not None
+
+    with database.write() as connection:
+        old = settle(connection, "e1")
+        held = key_of(connection, old)
+    with ThreadPoolExecutor(1) as other:
+        with database.write() as connection:
+            new = joins.renew(connection, held, "e1", NOW, days=90)
+            ending = other.submit(end)
+            while not (waits() or ending.done()):
+                pass
+        ending.result()
+    with database.read() as connection:
+        assert [counts(connection, text) for text in (old, new)] == [False, False]
+
+
+def settle(connection: Connection, edge_id: str) -> str:
+    """Have an edge with one of everything; returns its credential."""
+    text = joins.grant(connection, edge_id, DEFAULT_SITE, NOW, days=90)
+    hello = Hello(name="box", version="1", engine="sface", cameras=["door"])
+    sites.welcome(connection, edge_id, hello, 1, NOW)
+    told = Report(position=galleries.position(connection, galleries.DEFAULT_GALLERY))
+    sites.report(connection, edge_id, galleries.DEFAULT_GALLERY, told, NOW)
+    camera_orders.create(connection, edge_id, CameraOrder(action=OrderAction.LOOK, camera="door"), NOW)
+    return text
+
+
+def naming(connection: Connection, edge_id: str) -> set[str]:
+    """The tables that name an edge."""
+    columns = [(t, t.c.id if t.name == "edges" else t.c.edge_id) for t in metadata.tables.values() if named(t)]
+    return {t.name for t, c in columns if connection.execute(sa.select(c).where(c == edge_id)).first()}
+
+
+def named(table: sa.Table) -> bool:
+    return table.name == "edges" or "edge_id" in table.c
+
+
+def test_an_edge_that_is_removed_leaves_its_id_and_nothing_that_counts(database: Database) -> None:
+    with database.write() as connection:
+        gone, stays = (settle(connection, edge_id) for edge_id in ("e1", "e2"))
+        events.append(connection, [event(1)], site_id=DEFAULT_SITE, edge_id="e1", now=NOW)
+        held = naming(connection, "e2")
+        assert held == {"keys", "edges", "cameras", "edge_positions", "camera_orders"}
+        joins.remove(connection, "e1", NOW)
+        assert naming(connection, "e1") == {"keys", "events"}
+        assert (counts(connection, gone), counts(connection, stays)) == (False, True)
+        assert naming(connection, "e2") == held
+        assert [e.edge_id for e in events.listing(connection, after=0)] == ["e1"]
+        for edge_id in ("e1", "nobody"):
+            with pytest.raises(NotFound):
+                joins.remove(connection, edge_id, NOW)

@@ -85,3 +85,12 @@ def test_an_edges_key_belongs_to_the_first_edge(database: Database) -> None:
         with pytest.raises(Conflict):
             keys.belong(connection, key_id, "other")
         assert keys.listing(connection)[0].edge_id == "one"
+
+
+def test_a_key_that_has_ended_becomes_nobodys(database: Database) -> None:
+    with database.write() as connection:
+        key_id = keys.id_of(keys.create(connection, Role.EDGE, NOW, sites=["s"])) or ""
+        keys.belong(connection, key_id, "one")
+        keys.revoke(connection, key_id, NOW)
+        with pytest.raises(Conflict, match="has ended"):
+            keys.belong(connection, key_id, "one")

@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from control_plane.store import galleries, identities, sites
 from control_plane.store.db import Database
@@ -132,3 +133,21 @@ def test_an_edges_clock_is_as_it_has_last_said(database: Database) -> None:
             told = Report(position=here, clock_offset_s=said)
             sites.report(connection, "e1", galleries.DEFAULT_GALLERY, told, NOW)
         assert sites.edge(connection, "e1", NOW).clock_offset_s == -90.0
+
+
+def test_thirty_edges_are_listed_by_as_many_statements_as_three(database: Database) -> None:
+    asked: list[str] = []
+    with database.write() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda _c, _cursor, statement, *_: asked.append(statement))
+
+        def statements(edges: int) -> int:
+            for number in range(edges):
+                sites.welcome(connection, f"e{number}", HELLO, 1, NOW)
+                there = galleries.position(connection, galleries.DEFAULT_GALLERY)
+                sites.report(connection, f"e{number}", galleries.DEFAULT_GALLERY, Report(position=there), NOW)
+            asked.clear()
+            found = sites.edge_listing(connection, NOW)
+            assert [(len(edge.cameras), len(edge.galleries)) for edge in found] == [(2, 1)] * edges
+            return len(asked)
+
+        assert statements(3) == statements(30)

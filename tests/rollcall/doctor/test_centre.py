@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from control_plane.store import sites, version
+from control_plane.store import joins, sites, version
 from control_plane.store.db import Database, utcnow
 from faces import wire
 from rollcall.doctor import centre
@@ -47,14 +47,17 @@ def test_a_database_that_is_away_or_empty_and_a_broker_that_is_away_are_faults(
     assert (told["database"], told["schema"], told["edges"]) == (Verdict.GOOD, Verdict.FAULT, Verdict.UNKNOWN)
 
 
-def test_an_edge_that_is_silent_is_named(sqlite: Database) -> None:
+def test_an_edge_that_is_silent_is_named_until_it_is_removed(sqlite: Database) -> None:
     hello = wire.Hello(name="box at the door", version="1", engine="sface", cameras=[])
     long_ago = utcnow() - timedelta(hours=1)
     with sqlite.write() as connection:
         sites.welcome(connection, "e1", hello, 1, long_ago)
         (finding,) = centre.edges(sites.edge_listing(connection, utcnow()))
-    assert finding.verdict is Verdict.WARNING
-    assert "box at the door" in finding.told
+        assert finding.verdict is Verdict.WARNING
+        assert "box at the door" in finding.told
+        joins.remove(connection, "e1", utcnow())
+        (finding,) = centre.edges(sites.edge_listing(connection, utcnow()))
+        assert finding.verdict is Verdict.GOOD
 
 
 @pytest.mark.parametrize(
