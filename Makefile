@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 # A file's tests stay together, as they share what was set up for them. With ARGS=-n0 all run in one process.
 TESTS := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all lint lock clean
+# What takes minutes each, one after the other, some hours in all: before a release. ARGS=tests/jobs for some of it.
+soak: $(VENV)/ready
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+.PHONY: demo test test-all soak lint lock clean
 
 demo: $(VENV)/ready
 	$(BIN)/python -m rollcall demo $(ARGS)

@@ -19,9 +19,9 @@ class Job(NamedTuple):
 
 
 ENROLL = Job("encode", "enroll")
-READ_ARCHIVE = Job("housekeeping", "chores", "read_archive")
+READ_ARCHIVE = Job("housekeeping", "read_archive")
 IDENTIFY = Job("encode", "identify")
-PLAN_REENCODING = Job("housekeeping", "chores", "plan_reencoding")
+PLAN_REENCODING = Job("housekeeping", "plan_reencoding")
 DELIVER = Job("webhooks", "deliver")
 
 QUEUES = ("encode", "imports", "reencode", "housekeeping", "chores", "webhooks", "slow_webhooks")

@@ -1,4 +1,4 @@
-"""Postgres and the broker killed under load: 503 where it must be, recovery by itself, nothing lost, nothing doubled.
+"""Postgres, the broker and the bus killed under load: 503 where it must be, recovery by itself, nothing lost, nothing doubled.
 
 The short form runs with the other tests. `pytest -m soak tests/production` has each away for 30 s, RabbitMQ too.
 """
@@ -74,16 +74,17 @@ def until(true: Callable[[], object], what: str, within_s: float = BACK_WITHIN_S
 
 def storm(broker: Callable[[Path], Own], away_s: float, folder: Path) -> None:
     with ExitStack() as stack:
-        postgres, messages = stack.enter_context(running(OwnPostgres)), stack.enter_context(running(broker))
+        postgres, messages, hints = (stack.enter_context(running(make)) for make in (OwnPostgres, broker, OwnRedis))
         database = Database(postgres.url)
         stack.callback(database.close)
         schema.migrate(database, utcnow())
-        mortals = stack.enter_context(world(database, folder, BROKER_URL=messages.url))
+        mortals = stack.enter_context(world(database, folder, BROKER_URL=messages.url, BUS_URL=hints.url))
         prober = Prober(mortals.url)
         try:
             until(lambda: mortals.delivered() > 0, "the first delivery", 60)
             outage(postgres, away_s, prober, mortals, felt=True)
             outage(messages, away_s, prober, mortals, felt=False)
+            outage(hints, away_s, prober, mortals, felt=False)
         finally:
             prober.stop()
         found = mortals.settled()
@@ -93,12 +94,12 @@ def storm(broker: Callable[[Path], Own], away_s: float, folder: Path) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_postgres_and_redis_away_for_a_moment_lose_nothing(tmp_path: Path) -> None:
+def test_postgres_broker_and_bus_away_for_a_moment_lose_nothing(tmp_path: Path) -> None:
     storm(OwnRedis, 3, tmp_path)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("broker", [OwnRedis, OwnRabbit])
-def test_postgres_and_the_broker_away_for_half_a_minute_lose_nothing(tmp_path: Path, broker: type[Own]) -> None:
+def test_postgres_broker_and_bus_away_for_half_a_minute_lose_nothing(tmp_path: Path, broker: type[Own]) -> None:
     storm(broker, 30, tmp_path)
