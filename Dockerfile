@@ -15,6 +15,8 @@ COPY requirements/control_plane.txt requirements/front.txt /tmp/requirements/
 RUN pip install --require-hashes -r /tmp/requirements/control_plane.txt -r /tmp/requirements/front.txt
 COPY faces faces
 COPY control_plane control_plane
+# The worker's settings, which commands look at, too.
+COPY jobs/__init__.py jobs/config.py jobs/
 COPY migrations migrations
 COPY rollcall rollcall
 USER rollcall

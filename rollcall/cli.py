@@ -500,6 +500,6 @@ def _database(data: Path) -> AbstractContextManager[Database]:
 
 
 def _progress(what: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-    from rollcall.evaluate import progress
+    from rollcall.progress import progress
 
     return progress(what, total, Console(stderr=True))
