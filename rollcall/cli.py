@@ -321,11 +321,10 @@ def secrets_rotate(of_edge: bool, data: Path | None) -> None:
     """Exchange the master key, while everything runs. What is sealed stays; the keys that seal it are wrapped anew."""
     from rollcall import keeping
 
-    if of_edge:
-        keeping.rotate_edge(data or usual(EDGE))
-    else:
-        keeping.rotate(data or usual(CENTRE), console)
+    source = keeping.rotate_edge(data or usual(EDGE)) if of_edge else keeping.rotate(data or usual(CENTRE), console)
     console.print("A new master key counts. Keep a copy of it elsewhere, in place of the old one.")
+    if len(source.read()) > 1:
+        console.print(f"The old one is in {source.name} still, and nothing needs it: take it out.")
 
 
 @cli.group()
