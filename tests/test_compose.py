@@ -24,6 +24,7 @@ import yaml
 
 from control_plane.config import SETTINGS as CONTROL_PLANE
 from control_plane.config import Config
+from control_plane.store.vault import POOL
 from edge.config import SETTINGS as EDGE
 from jobs.config import SETTINGS as WORKER
 from rollcall.cli import cli
@@ -104,6 +105,16 @@ def test_ours_run_as_nobody_in_particular_on_a_disk_they_cannot_write(service: s
     assert service == "migrate" or told["mem_limit"]
 
 
+def test_postgres_has_as_many_connections_as_two_control_planes_two_workers_and_a_command_may_take() -> None:
+    told = " ".join(COMPOSE["services"]["postgres"]["command"])
+    (most,) = map(int, re.findall(r"max_connections=(\d+)", told))
+    config = Config.read({}, ROOT / "none")
+    each = config.database_pool + POOL
+    # Postgres keeps three for its administrator; commands take theirs beside the processes.
+    assert (2 + 2 + 1) * each < most - 3
+    assert f"and {POOL} more to the vault's" in next(s.meaning for s in WORKER if s.name == "DATABASE_POOL")
+
+
 def test_what_others_wait_for_has_a_health_check_and_ends_in_time() -> None:
     services = COMPOSE["services"]
     for name, told in services.items():
@@ -113,6 +124,7 @@ def test_what_others_wait_for_has_a_health_check_and_ends_in_time() -> None:
     for scalable in ("control_plane", "worker"):
         assert "container_name" not in services[scalable]
         assert services[scalable]["healthcheck"]
+    assert "HEALTHCHECK" in STAGES["edge"]
 
 
 @pytest.mark.parametrize("role", ["control_plane", "worker", "edge"])
