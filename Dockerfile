@@ -15,6 +15,8 @@ COPY requirements/control_plane.txt requirements/front.txt /tmp/requirements/
 RUN pip install --require-hashes -r /tmp/requirements/control_plane.txt -r /tmp/requirements/front.txt
 COPY faces faces
 COPY control_plane control_plane
+# The worker's settings, which commands look at, too.
+COPY jobs/__init__.py jobs/config.py jobs/
 COPY migrations migrations
 COPY rollcall rollcall
 USER rollcall
@@ -39,5 +41,8 @@ RUN pip install --require-hashes --no-deps -r /tmp/requirements/edge.txt
 COPY faces faces
 COPY edge edge
 USER rollcall
+ENV METRICS_PORT=9100
 EXPOSE 9100
+HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9100/metrics', timeout=4)"]
 CMD ["python", "-m", "edge"]

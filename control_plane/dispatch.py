@@ -77,6 +77,32 @@ def broker_failures(url: str | None) -> tuple[type[Exception], ...]:
     return (dramatiq.BrokerError,)
 
 
+class NotLetIn(ConnectionError):
+    """A broker answers, and does not take us; tells what it says."""
+
+
+def enter(url: str) -> None:
+    """Open a connection to the broker at `url` as those do who send to it, and end it. Raises NotLetIn, and OSError
+    where it is out of reach."""
+    if url.startswith("redis"):
+        import redis
+
+        try:
+            with redis.Redis.from_url(url, **redis_patience()) as client:
+                client.ping()
+        except redis.RedisError as error:
+            raise NotLetIn(str(error)) from None
+    else:
+        from pika import BlockingConnection, URLParameters
+        from pika.adapters.utils.connection_workflow import AMQPConnectorException
+        from pika.exceptions import AMQPError
+
+        try:
+            BlockingConnection(URLParameters(url)).close()
+        except (AMQPError, AMQPConnectorException) as error:
+            raise NotLetIn(str(error) or type(error).__name__) from None
+
+
 def redis_patience() -> dict[str, float]:
     """How long Redis is waited for: a machine that is gone would else be waited for without end."""
     return {"socket_connect_timeout": 3.0, "socket_timeout": 10.0}

@@ -86,8 +86,7 @@ def rotate(folder: Path, source: Source) -> None:
         masters = (named(os.urandom(KEY_BYTES)), *masters)
         source.replace(masters)
     _keep(path, masters[0], secret)
-    if source.is_file:
-        source.replace(masters[:1])
+    source.keep_only(masters[0])
 
 
 def _read(path: Path, source: Source) -> Secret:

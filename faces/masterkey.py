@@ -122,11 +122,25 @@ class Source:
         """Have the file hold these keys; whatever breaks off, it holds the ones or the others. Raises SettingError."""
         if not self.is_file:
             raise SettingError(f"{self.name} cannot be written to", remedy="Give it the new key before the old one.")
+        partial = None
         try:
-            self._write([secret.key for secret in keys]).replace(self.file)
+            partial = self._write([secret.key for secret in keys])
+            partial.replace(self.file)
             _sync(self.file.parent)
         except OSError as error:
-            raise SettingError(f"SECRET_KEY_FILE: {self.file} cannot be written: {error.strerror}") from error
+            if partial is not None:
+                partial.unlink(missing_ok=True)
+            raise SettingError(
+                f"SECRET_KEY_FILE: {self.file} cannot be written from here: {error.strerror}",
+                remedy="Write a new key (secrets new) before the old one by hand, restart its readers, and try again.",
+            ) from error
+
+    def keep_only(self, key: Secret) -> None:
+        """Have the file hold this key alone, which all is wrapped by now. Where it cannot be written from here the old
+        ones stay, until they are taken out by hand."""
+        if self.is_file:
+            with suppress(SettingError):
+                self.replace([key])
 
     def _write(self, keys: Sequence[bytes]) -> Path:
         """Keys in a file beside it, that only its user may read."""

@@ -25,6 +25,10 @@ def main() -> NoReturn:
         sys.exit(error.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         sys.exit(130)
+    except ModuleNotFoundError as error:
+        told = f"{(error.name or '').partition('.')[0]} is not installed here, which this command needs. "
+        Console(stderr=True).print(Text(told, "bold red"), Text("Give it where all of Rollcall is."), soft_wrap=True)
+        sys.exit(1)
     except RollcallError as error:
         Console(stderr=True).print(Text(f"{error.message}. ", "bold red"), Text(error.remedy), soft_wrap=True)
         sys.exit(1)

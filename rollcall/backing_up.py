@@ -59,6 +59,8 @@ def restore(data: Path, folder: Path, vault: Path | None, replace: bool, console
         sealed = made.vault is not None
         keys = open_vault(config.vault_url, config.master_key, sealing=config.encrypt) if sealed else None
         with Database(config.database_url, vault=keys) as database, _writing():
+            # On a new machine nothing may have been kept in it so far.
+            config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
             blobs = BlobStore(config.data_dir / "blobs", keys)
             with _progress("putting files back", console) as told:
                 lost = restoring.put_back(folder, made, database, config.data_dir, told)

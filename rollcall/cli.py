@@ -17,6 +17,7 @@ from faces.engine import DETECTORS, ENGINES
 from faces.errors import Invalid, Reason, Refused, RollcallError
 from rollcall import __version__
 from rollcall.jobs_commands import jobs
+from rollcall.options import CENTRE, EDGE, data_in, usual
 from rollcall.up import Place
 from rollcall.user_commands import users
 
@@ -59,7 +60,7 @@ def demo(keep: bool, data: Path) -> None:
 @click.option("--rtsp", help="A network camera's rtsp:// URL.")
 @click.option("--name", default="camera", show_default=True, help="What the camera is called.")
 @click.option("--loop", is_flag=True, help="Play the film again and again.")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 @click.option("--port", type=int, default=5000, show_default=True, help="REST, dashboard and stream.")
 @click.option("--stream-port", type=int, default=3001, show_default=True, help="The stream again; 0: not.")
 def up(
@@ -110,7 +111,7 @@ def _hide(rtsp: str) -> None:
 @click.option("--people", type=click.IntRange(1), help="Gallery size you plan; else that of the folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw both rates as an SVG picture.")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), help="With --gallery.")
+@data_in(CENTRE)
 def evaluate(
     folder: Path | None,
     gallery: str | None,
@@ -178,7 +179,7 @@ def evaluate(
 
 @cli.command("import")
 @click.argument("file", type=FILE)
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 @click.option("--url", default="http://127.0.0.1:5000", show_default=True, help="The running product, for a ZIP.")
 @click.option("--force", is_flag=True, help="Enrol look-alikes of a ZIP all the same.")
 @click.option("--dry-run", is_flag=True, help="Only report what a ZIP would bring.")
@@ -242,7 +243,7 @@ def reencode(engine: str | None, back: bool, accept_losses: bool, clean_up: bool
 
 
 @cli.command()
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def migrate(data: Path) -> None:
     """Bring the database up to date for this version, while the version before it goes on."""
     from rollcall.migrating import run
@@ -271,7 +272,7 @@ def doctor(role: str, as_json: bool) -> None:
 @cli.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--vault", type=click.Path(file_okay=False, path_type=Path), help="A folder for the keys, apart from it.")
-@click.option("--data", type=click.Path(path_type=Path), default="rollcall-data", show_default=True, envvar="DATA_DIR")
+@data_in(CENTRE)
 def backup(folder: Path, vault: Path | None, data: Path) -> None:
     """Back up database, photos and archives into FOLDER, while everything runs; what is there already is not copied
     again."""
@@ -284,7 +285,7 @@ def backup(folder: Path, vault: Path | None, data: Path) -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--vault", type=FOLDER, help="The copy of the keys, where there are none in place.")
 @click.option("--replace", is_flag=True, help="There is a database, and what came after the backup is to be lost.")
-@click.option("--data", type=click.Path(path_type=Path), default="rollcall-data", show_default=True, envvar="DATA_DIR")
+@data_in(CENTRE)
 def restore(folder: Path, vault: Path | None, replace: bool, data: Path) -> None:
     """Have all be as it was when the backup in FOLDER was made, but for whoever was erased since.
 
@@ -310,16 +311,21 @@ def secrets_new() -> None:
 
 @secrets.command("rotate")
 @click.option("--edge", "of_edge", is_flag=True, help="That of the edge whose folder --data is.")
-@click.option("--data", type=click.Path(path_type=Path), help="Its folder.  [default: rollcall-data, or edge-data]")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    envvar="DATA_DIR",
+    show_envvar=True,
+    help=f"Its folder.  [default: {CENTRE}, or {EDGE}]",
+)
 def secrets_rotate(of_edge: bool, data: Path | None) -> None:
     """Exchange the master key, while everything runs. What is sealed stays; the keys that seal it are wrapped anew."""
     from rollcall import keeping
 
-    if of_edge:
-        keeping.rotate_edge(data or Path("edge-data"))
-    else:
-        keeping.rotate(data or Path("rollcall-data"), console)
+    source = keeping.rotate_edge(data or usual(EDGE)) if of_edge else keeping.rotate(data or usual(CENTRE), console)
     console.print("A new master key counts. Keep a copy of it elsewhere, in place of the old one.")
+    if len(source.read()) > 1:
+        console.print(f"The old one is in {source.name} still, and nothing needs it: take it out.")
 
 
 @cli.group()
@@ -339,7 +345,7 @@ def funnel(named: str | None, url: str) -> None:
 
 @edge.command("token")
 @click.option("--site", required=True, help="Id or name of the site that an edge is to join.")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def edge_token(site: str, data: Path) -> None:
     """Print a token with which one edge joins the site, within 15 minutes."""
     from rollcall import joining
@@ -353,7 +359,7 @@ def edge_token(site: str, data: Path) -> None:
 @edge.command("join")
 @click.argument("url")
 @click.argument("token", required=False, envvar="ROLLCALL_JOIN_TOKEN")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("edge-data"), show_default=True)
+@data_in(EDGE)
 def edge_join(url: str, token: str | None, data: Path) -> None:
     """Join the control plane at URL by a token: given here, in ROLLCALL_JOIN_TOKEN, or on the standard input.
 
@@ -367,7 +373,7 @@ def edge_join(url: str, token: str | None, data: Path) -> None:
 
 @edge.command("renew")
 @click.argument("edge")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def edge_renew(edge: str, data: Path) -> None:
     """Have EDGE (id or name) take another credential within ten minutes; it goes on meanwhile."""
     from rollcall import joining
@@ -378,7 +384,7 @@ def edge_renew(edge: str, data: Path) -> None:
 
 @edge.command("revoke")
 @click.argument("edge")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def edge_revoke(edge: str, data: Path) -> None:
     """End the credentials of EDGE (id or name) for good, within a second. To come back it joins again."""
     from rollcall import joining
@@ -411,7 +417,7 @@ def keys() -> None:
 @click.option("--site", "places", multiple=True, help="Id or name of a site it is for; may be repeated. Else all.")
 @click.option("--expires", default="", help="When it ends: 90d, 12h, 30m, or a day such as 2027-01-31. Else never.")
 @click.option("--name", default="", help="What it is for, for your own eyes.")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def keys_create(role: str, places: tuple[str, ...], expires: str, name: str, data: Path) -> None:
     """Make a key and print it, this once."""
     from control_plane.store.db import utcnow
@@ -425,7 +431,7 @@ def keys_create(role: str, places: tuple[str, ...], expires: str, name: str, dat
 
 
 @keys.command("list")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def keys_list(data: Path) -> None:
     """Show all keys: whose they are, when they end, and when they were last used (to the minute)."""
     from control_plane.store import keys as store
@@ -438,7 +444,7 @@ def keys_list(data: Path) -> None:
 
 @keys.command("revoke")
 @click.argument("key_id")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def keys_revoke(key_id: str, data: Path) -> None:
     """End a key for good: within a second, also where it is in use."""
     from control_plane.store.db import utcnow
@@ -457,7 +463,7 @@ def audit() -> None:
 @click.option("--last", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many rows.")
 @click.option("--actor", help="What this one did: key:ID, user:ID, edge:ID, cli:USER, job:NAME.")
 @click.option("--about", "concerning", help="What was done to this id, or looked at of it.")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def audit_show(last: int, actor: str | None, concerning: str | None, data: Path) -> None:
     """Show the newest rows, the newest last."""
     from rollcall import auditing
@@ -468,7 +474,7 @@ def audit_show(last: int, actor: str | None, concerning: str | None, data: Path)
 
 @audit.command("verify")
 @click.option("--head", help="A head that this command has printed before: the rows up to it must be those of then.")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def audit_verify(head: str | None, data: Path) -> None:
     """Check that no row was changed, taken out or moved, and print the log's head.
 
@@ -516,6 +522,6 @@ def _database(data: Path) -> AbstractContextManager[Database]:
 
 
 def _progress(what: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-    from rollcall.evaluate import progress
+    from rollcall.progress import progress
 
     return progress(what, total, Console(stderr=True))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import msgspec
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from faces import engine as engines
@@ -20,6 +17,7 @@ from faces.errors import Invalid
 from rollcall import evaluation
 from rollcall.evaluation import Operating, Person, Rate
 from rollcall.people import Folder, encode, photos_in
+from rollcall.progress import progress
 
 FPIRS = (0.003, 0.01)
 MOST_ROTATIONS = 10
@@ -134,15 +132,6 @@ def percent(found: Rate) -> str:
         return "no trials"
     low, high = found.interval
     return f"{found.rate:.2%} ({low:.2%} to {high:.2%}; {found.count} of {found.of})"
-
-
-@contextmanager
-def progress(what: str, total: int, console: Console) -> Iterator[Callable[[], None]]:
-    """A bar on the console while something is done `total` times; gives what advances it by one."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _encoded(options: Options, engine: engines.Engine, console: Console) -> tuple[Folder, Folder | None]:

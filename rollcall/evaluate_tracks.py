@@ -17,9 +17,10 @@ from rich.table import Table
 from faces import engine as engines
 from faces.errors import Invalid
 from rollcall import evaluation
-from rollcall.evaluate import Options, percent, progress
+from rollcall.evaluate import Options, percent
 from rollcall.evaluation import Rate
 from rollcall.people import photos_in
+from rollcall.progress import progress
 from rollcall.track_trials import FILMED, Subject, Trial, gallery, of_person, shoot, trials
 from rollcall.track_trials import splits as all_splits
 

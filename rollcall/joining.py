@@ -7,9 +7,6 @@ from pathlib import Path
 
 from control_plane.store import audit, joins, sites
 from control_plane.store.db import Connection, utcnow
-from edge import credential
-from edge.credential import MEMBERSHIP
-from edge.plane import edge_id, joined
 from faces.errors import Conflict, Invalid
 from faces.settings import url as url_of
 from faces.wire import Joined
@@ -20,13 +17,17 @@ LONGEST_TOKEN = 200
 
 def join(url: str, token: str, data: Path) -> Joined:
     """Have the edge on this data folder join by a token; raises as the edge's ControlPlane does, and Invalid."""
+    # All else here is for the control plane's machine, which need not hold the edge's code.
+    from edge import credential
+    from edge.plane import edge_id, joined
+
     try:
         url = url_of("http", "https")(url)
     except ValueError as error:
         raise Invalid(f"URL {error}") from None
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = joined(url, edge_id(data / "edge-id"), token)
-    credential.save(data / MEMBERSHIP, url, found.key)
+    credential.save(data / credential.MEMBERSHIP, url, found.key)
     return found
 
 

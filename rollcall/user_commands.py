@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from rollcall.options import CENTRE, data_in
+
 if TYPE_CHECKING:
     from control_plane.store.db import Connection
 
-DATA = click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
 ROLE = click.Choice(["admin", "operator", "viewer"])
 
 
@@ -28,7 +29,7 @@ def users() -> None:
 @click.argument("name")
 @click.option("--role", type=ROLE, required=True)
 @click.option("--site", "places", multiple=True, help="Id or name of a site it is for; may be repeated. Else all.")
-@DATA
+@data_in(CENTRE)
 def create(name: str, role: str, places: tuple[str, ...], data: Path) -> None:
     """Add a user."""
     from control_plane.api import texts
@@ -45,7 +46,7 @@ def create(name: str, role: str, places: tuple[str, ...], data: Path) -> None:
 
 
 @users.command("list")
-@DATA
+@data_in(CENTRE)
 def list_(data: Path) -> None:
     """Show all users, what they may, and when they last signed in."""
     from control_plane.store import users as store
@@ -57,7 +58,7 @@ def list_(data: Path) -> None:
 
 @users.command()
 @click.argument("name")
-@DATA
+@data_in(CENTRE)
 def password(name: str, data: Path) -> None:
     """Give a user another password, and end their sign-ins."""
     from control_plane.store import users as store
@@ -76,7 +77,7 @@ def password(name: str, data: Path) -> None:
 @click.option("--role", type=ROLE, help="Else it stays.")
 @click.option("--site", "places", multiple=True, help="Id or name of a site it is for from now on; may be repeated.")
 @click.option("--all-sites", is_flag=True, help="It is for all sites from now on.")
-@DATA
+@data_in(CENTRE)
 def change(name: str, role: str | None, places: tuple[str, ...], all_sites: bool, data: Path) -> None:
     """Give a user another role or other sites, and end their sign-ins."""
     from control_plane.store import users as store
@@ -94,7 +95,7 @@ def change(name: str, role: str | None, places: tuple[str, ...], all_sites: bool
 
 @users.command()
 @click.argument("name")
-@DATA
+@data_in(CENTRE)
 def disable(name: str, data: Path) -> None:
     """Shut a user out: within a second, also where they are signed in."""
     from control_plane.store import users as store
@@ -109,7 +110,7 @@ def disable(name: str, data: Path) -> None:
 
 @users.command()
 @click.argument("name")
-@DATA
+@data_in(CENTRE)
 def enable(name: str, data: Path) -> None:
     """Let a user sign in again."""
     from control_plane.store import users as store

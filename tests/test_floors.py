@@ -72,6 +72,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "onnx": ("faces.engine",),
     "onnxruntime": ("faces.engine",),
     "threadpoolctl": ("faces.engine",),
+    "pika": ("control_plane.dispatch",),
     "psycopg": ("control_plane.store",),
     "prometheus_client": ("control_plane.metrics", "edge.metrics", "jobs.metrics"),
     "redis": ("control_plane",),

@@ -179,7 +179,7 @@ def reopen(connection: sa.Connection, reencoding_id: str) -> bool:
 
 def retry(connection: sa.Connection, reencoding_id: str, photo_ids: Sequence[str]) -> list[str]:
     """Have photos that workers died of encoded once more, while the change is under way; returns which."""
-    admitted.lock_all(connection)
+    galleries.lock_all(connection)
     under_way = sa.select(reencodings.c.id).where((reencodings.c.id == reencoding_id) & reencodings.c.state.in_(OPEN))
     refusals = reencoding_refusals.c
     chosen = refusals.photo_id.in_(photo_ids) & (refusals.reason == Reason.INTERNAL)

@@ -22,7 +22,8 @@ def rotate(vault: Vault, told: Callable[[int, int], None] = lambda done, total: 
     """Have a new master key wrap all keys; returns how many. `told` hears how far it is.
 
     A file is given the new key before anything is wrapped by it, and loses the old one when nothing is any more. A key
-    from elsewhere has to be given already, before the old one. Raises SettingError.
+    from elsewhere, or from a file that cannot be written from here, has to be given already, before the old one. Raises
+    SettingError.
     """
     source = vault.masters.source
     masters = _with_a_new_one(vault, source)
@@ -35,8 +36,7 @@ def rotate(vault: Vault, told: Callable[[int, int], None] = lambda done, total: 
     while some := _wrap_some(vault, masters[0], by_id):
         done += some
         told(done, total)
-    if source.is_file:
-        source.replace(masters[:1])
+    source.keep_only(masters[0])
     return done
 
 

@@ -7,7 +7,12 @@ from faces.settings import Setting, one_of, text, whole
 
 DATABASE = (
     Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
-    Setting("DATABASE_POOL", "20", "connections to Postgres that this process has at most", whole(1, 1000)),
+    Setting(
+        "DATABASE_POOL",
+        "20",
+        "connections to Postgres that this process has at most, and 5 more to the vault's",
+        whole(1, 1000),
+    ),
     Setting("DATABASE_TIMEOUT_S", "60", "seconds after which Postgres gives up a statement; 0: never", whole(0, 86400)),
 )
 

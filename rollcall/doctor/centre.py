@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from control_plane import dispatch
 from control_plane.certificate import Certificate
 from control_plane.config import Config
 from control_plane.store import sites, version
@@ -118,23 +119,35 @@ def certificate(config: Config) -> Iterator[Finding]:
 
 
 def brokers(config: Config) -> Iterator[Finding]:
-    """Whether broker and bus accept connections."""
-    for name, url in (("broker", config.broker_url), ("bus", config.bus_url)):
-        if url is None:
-            yield good(name, "none is needed on one machine")
-            continue
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-        try:
-            network.reached(host, port)
-        except OSError as error:
-            remedy = "Start it, or correct the setting; what waits is done when it is back."
-            yield fault(name, f"{host}:{port} is not in reach: {error.strerror or type(error).__name__}", remedy)
-        else:
-            yield good(name, f"{host}:{port} accepts connections")
+    yield from broker("broker", config.broker_url)
+    yield from broker("bus", config.bus_url)
+
+
+def broker(name: str, url: str | None) -> Iterator[Finding]:
+    """Whether it is in reach, and takes user, password, and database or virtual host."""
+    if url is None:
+        yield good(name, "none is needed on one machine")
+        return
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    try:
+        network.reached(host, port)
+        dispatch.enter(url)
+    except dispatch.NotLetIn as error:
+        remedy = "Correct user, password, and database or virtual host in the setting."
+        yield fault(name, f"{host}:{port} does not let us in: {error}", remedy)
+    except OSError as error:
+        remedy = "Start it, or correct the setting; what waits is done when it is back."
+        yield fault(name, f"{host}:{port} is not in reach: {error.strerror or type(error).__name__}", remedy)
+    else:
+        yield good(name, f"{host}:{port} lets us in")
 
 
 def models(config: WorkerConfig) -> Iterator[Finding]:
     """Whether the engine's weights are the pinned ones; raises RollcallError."""
-    engine = engines.load(config.engine, models=config.models, threads=1, detector=config.detector)
+    try:
+        engine = engines.load(config.engine, models=config.models, threads=1, detector=config.detector)
+    except ModuleNotFoundError:
+        yield unknown("model", "no engine is installed here: the worker looks at the weights when it starts")
+        return
     yield good("model", f"the weights of {engine.name} are there, and their digests are right")

@@ -10,11 +10,24 @@ from rich.table import Table
 from rich.text import Text
 
 from faces.errors import RollcallError
-from rollcall.doctor import centre, edge
 from rollcall.doctor.finding import Check, Finding, Verdict, fault
 
-ROLES: Mapping[str, Callable[[], Iterable[Check]]] = {"edge": edge.checks, "centre": centre.checks}
-"""Whose checks there are. Each list is made from the settings of that role; it raises RollcallError for wrong ones."""
+
+def _edge() -> Iterable[Check]:
+    from rollcall.doctor import edge
+
+    return edge.checks()
+
+
+def _centre() -> Iterable[Check]:
+    from rollcall.doctor import centre
+
+    return centre.checks()
+
+
+ROLES: Mapping[str, Callable[[], Iterable[Check]]] = {"edge": _edge, "centre": _centre}
+"""Whose checks there are. Each list is made from the settings of that role; it raises RollcallError for wrong ones. A
+role's own code is imported when it is asked for: where the other runs it need not be."""
 
 COLOURS = {Verdict.GOOD: "green", Verdict.WARNING: "yellow", Verdict.FAULT: "bold red", Verdict.UNKNOWN: "dim"}
 

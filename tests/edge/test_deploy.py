@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.config import Config
 from edge.health import HUNG, TICK_S
+from faces.errors import SettingError
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "deploy" / "rollcall-edge.service"
@@ -33,6 +35,18 @@ def test_an_edge_runs_as_a_user_of_its_own() -> None:
     assert value("User") not in ("", "root")
     assert value("CapabilityBoundingSet") == ""
     assert value("UMask") == "0077"
+
+
+def test_its_first_lines_make_what_it_names_and_an_empty_file_of_cameras_will_do(tmp_path: Path) -> None:
+    named = dict(word.split("=") for word in value("Environment").split())
+    commands = "\n".join(line for line in UNIT.read_text().splitlines() if line.startswith("#   "))
+    for needed in (value("User"), named["DATA_DIR"], named["EDGE_CONFIG"], ".venv/bin/python", UNIT.name):
+        assert needed in commands
+    (tmp_path / "edge.toml").touch()
+    settings = {"EDGE_CONFIG": str(tmp_path / "edge.toml"), "DATA_DIR": str(tmp_path)}
+    assert Config.read(settings, tmp_path / "none").cameras
+    with pytest.raises(SettingError):
+        Config.read({**settings, "EDGE_CONFIG": str(tmp_path / "other.toml")}, tmp_path / "none")
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")

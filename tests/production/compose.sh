@@ -68,7 +68,7 @@ if [ ! -s $data/PG_VERSION ]; then
     for file in /docker-entrypoint-initdb.d/*.sql; do as "$bin/psql" -q -U "$POSTGRES_USER" -d "$POSTGRES_DB" -f "$file"; done
     as "$bin/pg_ctl" -D $data -w stop >/dev/null
 fi
-exec setpriv --reuid=postgres --regid=postgres --clear-groups "$bin/postgres" -D $data -c listen_addresses='*'
+exec setpriv --reuid=postgres --regid=postgres --clear-groups "$bin/postgres" -D $data -c listen_addresses='*' "${@:2}"
 EOF
 chmod +x "$work/stand-in/entrypoint"
 printf 'FROM rollcall-stand-in:base\nCOPY entrypoint /entrypoint\nRUN mkdir -p /docker-entrypoint-initdb.d /var/run/postgresql && chmod 777 /var/run/postgresql\nENTRYPOINT ["/entrypoint"]\n' >"$work/stand-in/Dockerfile"
@@ -137,7 +137,8 @@ call -H 'Content-Type: application/json' -d "{\"url\": \"http://$host:8099/hook\
 
 edge() { # an edge on a machine of its own plays the film, and ends when its events are delivered
     timeout 120 $docker run --rm --name edge --network ${COMPOSE_PROJECT_NAME}_default --read-only --tmpfs /tmp -v ${COMPOSE_PROJECT_NAME}_edge:/data \
-        --cap-drop ALL -v "$film:/film:ro" -e EDGE_KEY="$edge_key" -e CAMERA=door -e VIDEO_SOURCE=/film \
+        --cap-drop ALL --security-opt no-new-privileges -v "$film:/film:ro" -v "$work/edge_key:/run/secrets/edge_key:ro" \
+        -e EDGE_KEY_FILE=/run/secrets/edge_key -e EDGE_NAME=gate -e CAMERA=door -e VIDEO_SOURCE=/film \
         -e VIDEO_PACE=every_frame -e EXIT_AT_END=true -e CONTROL_PLANE_URL=http://control_plane:5000 rollcall/edge
 }
 passes() { call "${urls[$1]}/v1/events?status=PASS&limit=500" | python3 -c 'import json,sys; print("\n".join(sorted(e["id"] for e in json.load(sys.stdin)["items"])))'; }
@@ -145,7 +146,8 @@ told() { [ -f "$work/told" ] && python3 -c 'import json,sys; print("\n".join(sor
 all_told() { [ -n "$(passes 0)" ] && [ "$(passes 0)" = "$(told)" ] && [ "$(passes 1)" = "$(told)" ]; }
 
 say "an edge sees that person; the webhook is told each event once"
-edge_key=$("${compose[@]}" run --rm -T control_plane python -m rollcall keys create --role edge --site default | tr -d '\r' | grep -o 'rc_[^ ]*')
+"${compose[@]}" run --rm -T control_plane python -m rollcall keys create --role edge --site default | tr -d '\r' | grep -o 'rc_[^ ]*' >"$work/edge_key"
+chmod 644 "$work/edge_key"
 edge 2>&1 | tail -3
 until_true 60 all_told
 before=$(passes 0 | wc -l)
@@ -168,4 +170,19 @@ after=$(passes 0 | wc -l)
 echo "$after passes"
 [ "$after" -gt "$before" ]
 call "${urls[1]}/faces" | grep Joe
+
+say "the centre's commands: a backup onto two disks, and the master key exchanged, as docs/operations.md and docs/security.md say"
+rollcall() { "${compose[@]}" run --rm -T control_plane python -m rollcall "$@"; }
+install -d -m 700 -o 10001 -g 10001 "$work/one" "$work/two"
+"${compose[@]}" run --rm -T -v "$work/one:/backup" -v "$work/two:/keys" control_plane python -m rollcall backup /backup --vault /keys
+[ -f "$work/one/backup.json" ]
+new=$(rollcall secrets new | tr -d '\r' | grep -o 'rcm_[^ ]*')
+old=$(cat secrets/master_key)
+printf '%s\n' "$new" "$old" >secrets/master_key
+"${compose[@]}" restart control_plane worker
+rollcall secrets rotate
+printf '%s\n' "$new" >secrets/master_key
+"${compose[@]}" restart control_plane worker
+until_true 90 healthy
+rollcall doctor centre || [ $? = 2 ] # The edge's machine is silent by now.
 say "all is well"

@@ -1,4 +1,4 @@
-"""Postgres, the broker and the bus killed under load: 503 where it must be, recovery by itself, nothing lost, nothing doubled.
+"""Postgres, broker and bus killed under load: 503 where it must be, recovery by itself, nothing lost or doubled.
 
 The short form runs with the other tests. `pytest -m soak tests/production` has each away for 30 s, RabbitMQ too.
 """

@@ -24,6 +24,7 @@ from edge.plane import ControlPlane
 from edge.replica import Replica
 from edge.spool import Spool
 from edge.uplink import Syncer
+from faces import masterkey
 from faces.encoding import SFACE
 from faces.errors import Invalid
 from faces.events import Event, Status, uuid7
@@ -235,6 +236,25 @@ def test_a_backup_goes_to_another_machine_and_another_kind_of_database(
             with moved.running():
                 assert (moved.named(), moved.photo(biden)) == ({"biden": biden}, photo)
             back_up(homes[number], tmp_path / f"{number + 1}")
+
+
+@pytest.mark.skipif("postgres" not in services.DATABASES, reason="Postgres alone")
+def test_on_a_new_machine_with_nothing_but_the_master_key_the_keys_of_the_backup_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = CliRunner()
+    with on("postgres", monkeypatch), services.postgres_database() as vault:
+        monkeypatch.setenv("VAULT_URL", vault)
+        monkeypatch.setenv("SECRET_KEY", masterkey.as_text(bytes(32)))
+        migrate(tmp_path / "first")
+        words = ["keys", "create", "--role", "admin", "--name", "gate", "--data", str(tmp_path / "first")]
+        assert runner.invoke(cli, words).exit_code == 0
+        back_up(tmp_path / "first", tmp_path / "1")
+    with on("postgres", monkeypatch), services.postgres_database() as vault:
+        monkeypatch.setenv("VAULT_URL", vault)
+        back = run("restore", tmp_path / "new", tmp_path / "1" / "backup", "--vault", tmp_path / "1" / "keys")
+        assert back.exit_code == 0, back.output
+        assert "gate" in runner.invoke(cli, ["keys", "list", "--data", str(tmp_path / "new")]).output
 
 
 def back_up(home: Path, into: Path) -> None:

@@ -20,7 +20,8 @@ from control_plane.store.rotation import AT_ONCE
 from control_plane.store.vault import open_vault
 from edge.seal import open_seal
 from faces.errors import SettingError
-from faces.masterkey import Source
+from faces.masterkey import Source, as_text
+from faces.sealing import named
 from rollcall.access import database_of
 from rollcall.supervisor import Supervisor
 from rollcall.up import Place, free_port, start_centre
@@ -30,10 +31,11 @@ from tests.conftest import vault_in
 KEY = Path("secrets") / "master.key"
 
 
-def rotate(*words: object) -> None:
+def rotate(*words: object) -> str:
     command = [sys.executable, "-m", "rollcall", "secrets", "rotate", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def key_in(folder: Path) -> str:
@@ -128,3 +130,16 @@ def test_an_edges_key_is_exchanged_and_what_it_sealed_stays_readable(tmp_path: P
     assert open_seal(tmp_path, source).unseal(sealed, b"what") == b"a row"
     with pytest.raises(SettingError, match="is not there"):
         open_seal(tmp_path, Source(tmp_path / "old.key"))
+
+
+def test_whoever_gives_the_key_by_hand_is_told_to_take_the_old_one_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = as_text(bytes(32)), as_text(bytes(range(32)))
+    open_seal(tmp_path, Source(tmp_path / "none", (named(bytes(32)),)))
+    monkeypatch.setenv("SECRET_KEY", f"{new} {old}")
+    assert "The old one is in SECRET_KEY still" in rotate("--edge", "--data", tmp_path)
+    monkeypatch.delenv("SECRET_KEY")
+    (tmp_path / "key").write_text(new)
+    monkeypatch.setenv("SECRET_KEY_FILE", str(tmp_path / "key"))
+    assert "still" not in rotate("--edge", "--data", tmp_path)

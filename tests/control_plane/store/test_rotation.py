@@ -6,7 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -138,3 +138,33 @@ def test_a_key_from_elsewhere_is_given_before_the_old_one(url: str, tmp_path: Pa
     after.close()
     with pytest.raises(SettingError):
         using(old)
+
+
+def test_a_file_that_cannot_be_written_from_here_is_changed_by_hand_and_all_is_wrapped_by_its_first_key(
+    url: str, tmp_path: Path
+) -> None:
+    old, new = as_text(secrets.token_bytes(32)), as_text(secrets.token_bytes(32))
+    held = tmp_path / "master_key"
+    held.write_text(old)
+
+    def using(folder: str) -> Vault:
+        return open_vault(url, Source(Path(folder)))
+
+    with held.open() as file, ExitStack() as opened:
+        # As a secret is mounted in a container: no file can be made beside it, not even by root.
+        mounted = f"/proc/self/fd/{file.fileno()}"
+        vault = opened.enter_context(closing(using(mounted)))
+        found = vault.of_owners(PEOPLE)
+        with pytest.raises(SettingError, match="cannot be written from here"):
+            rotate(vault)
+        held.write_text(f"{new}\n{old}\n")
+        assert rotate(vault) == len(PEOPLE)
+        assert held.read_text() == f"{new}\n{old}\n"
+        assert rotate(vault) == 0
+        held.write_text(new)
+        assert opened.enter_context(closing(using(mounted))).known(PEOPLE) == found
+        found |= vault.fresh(["photos/late"])
+        assert opened.enter_context(closing(using(mounted))).known(found) == found
+        held.write_text(old)
+        with pytest.raises(SettingError, match="is not there"):
+            using(mounted)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,12 +10,15 @@ from rich.console import Console
 from control_plane.store import joins, sites, version
 from control_plane.store.db import Database, utcnow
 from faces import wire
+from jobs.config import Config as WorkerConfig
 from rollcall.doctor import centre
 from rollcall.doctor.finding import Verdict
 from rollcall.doctor.run import examine
 from tests import services
 from tests.certificates import issue
 from tests.conftest import vault_in
+
+REDIS, AMQP = services.REDIS.rpartition("/")[0].rpartition("/")[2], services.AMQP.rpartition("@")[2]
 
 
 def found(folder: Path, monkeypatch: pytest.MonkeyPatch, **settings: str) -> dict[str, Verdict]:
@@ -45,6 +49,32 @@ def test_a_database_that_is_away_or_empty_and_a_broker_that_is_away_are_faults(
     with services.postgres_database() as url:
         told = found(tmp_path, monkeypatch, DATABASE_URL=url)
     assert (told["database"], told["schema"], told["edges"]) == (Verdict.GOOD, Verdict.FAULT, Verdict.UNKNOWN)
+
+
+def test_a_broker_that_answers_and_does_not_let_us_in_is_a_fault_that_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = {
+        f"redis://nobody:hidden-word@{REDIS}/0": "invalid username-password pair",
+        f"redis://{REDIS}/9999": "out of range",
+        f"amqp://guest:hidden-word@{AMQP}/": "ACCESS_REFUSED",
+        f"amqp://guest:guest@{AMQP}/no-such-host": "vhost no-such-host not found",
+        # What answers there is no RabbitMQ.
+        f"amqp://guest:hidden-word@{REDIS}/": "does not let us in",
+    }
+    for url, told in wrong.items():
+        (finding,) = centre.broker("broker", url)
+        assert finding.verdict is Verdict.FAULT
+        assert told in finding.told
+        assert "hidden-word" not in f"{finding.told} {finding.remedy}"
+    (finding,) = centre.broker("broker", services.rabbitmq_url())
+    assert finding.verdict is Verdict.GOOD
+
+
+def test_where_no_engine_is_installed_the_models_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    (finding,) = centre.models(WorkerConfig.read({}))
+    assert finding.verdict is Verdict.UNKNOWN
 
 
 def test_an_edge_that_is_silent_is_named_until_it_is_removed(sqlite: Database) -> None:
