@@ -50,6 +50,7 @@ from edge.stages import Timed
 from edge.stream import Stream
 from edge.uplink import Syncer
 from edge.watchdog import DELIVERY_S, LOOK_S, SYNC_S, Watchdog
+from faces import logs
 from faces.engine import Engine
 from faces.errors import RollcallError
 from faces.events import EventKind
@@ -330,8 +331,7 @@ def _seal_kept(folder: Path, credential: Credential, seal: Seal) -> None:
 
 
 def main() -> int:
-    logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s edge: %(message)s")
-    log.setLevel(logging.INFO)
+    logs.set_up("edge", logs.LogFormat.TEXT)
     bound_arenas()
     # They would say with which key this edge calls, and where.
     for name in ("websockets", "urllib3"):
@@ -342,6 +342,7 @@ def main() -> int:
 
     try:
         config = read()
+        logs.set_up("edge", config.log_format)
         if not config.encrypt:
             log.warning("ENCRYPT is off: encodings and thumbnails lie on the disk for whoever can read it")
         edge = Edge(config, build.engine(config, config.engine))
