@@ -311,6 +311,7 @@ class Edge:
         return Figures(
             cameras=[lens.figures(now) for lens in self._cameras.lenses],
             spooled=len(self._spool),
+            events=self._spool.outcomes,
             unconfirmed_s=self._lease.spent_s(elapsed_s()),
             failing={name: part.failing for name, part in self._parts.items() if isinstance(part, Repeater)},
             hangs=self._tally.count,
