@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import dramatiq
 from dramatiq.common import xq_name
 
+from faces.logs import REQUEST_ID
+
 log = logging.getLogger(__name__)
 
 
@@ -40,12 +42,14 @@ class Dispatch:
         return self._broker is not None
 
     def send(self, job: Job, *row_ids: str) -> None:
-        """Nudge a worker about rows that are committed. A broker out of reach is logged: the sweeper sends again."""
+        """Nudge a worker about rows that are committed, and tell it the request's id. A broker out of reach is logged:
+        the sweeper sends again."""
         if self._broker is None:
             return
+        options = {"request_id": REQUEST_ID.get()}
         try:
             for row_id in row_ids:
-                self._broker.enqueue(dramatiq.Message(job.queue, job.actor, (row_id,), {}, {}))
+                self._broker.enqueue(dramatiq.Message(job.queue, job.actor, (row_id,), {}, options))
         except self._failures as error:
             log.warning("the broker does not take messages: %s", type(error).__name__)
 

@@ -90,5 +90,6 @@ def _of(found: Figures) -> Iterator[Metric]:
         ("edges_silent", "Edges that have not been heard of for two minutes.", found.silent),
         ("sync_lag_revisions", "Revisions that the edge furthest behind lacks.", found.lag),
         ("sync_lag_seconds", "For how long it has been behind.", found.lag_s),
+        ("webhooks_failing", "Webhooks that have only failed for ten minutes.", found.failing),
     ):
         yield GaugeMetricFamily(f"rollcall_{name}", told, value=float(value))

@@ -13,10 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.metrics import Metrics
 from faces.logs import REQUEST_ID
+from faces.wire import REQUEST_HEADER
 
 log = logging.getLogger(__name__)
 
-HEADER = "X-Request-Id"
 SLOW_S = 5.0
 """What took longer is worth a line in the log; so is a fault of ours."""
 
@@ -31,7 +31,7 @@ class Observed:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
+        given = Headers(scope=scope).get(REQUEST_HEADER, "")
         REQUEST_ID.set(given if re.fullmatch(r"[A-Za-z0-9._-]{1,64}", given) else uuid4().hex)
         if scope["type"] == "http":
             await self._http(scope, receive, send)
@@ -46,7 +46,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = REQUEST_ID.get()
+                MutableHeaders(scope=message)[REQUEST_HEADER] = REQUEST_ID.get()
             await send(message)
 
         try:

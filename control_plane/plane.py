@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import copy
 import threading
 import time
@@ -164,7 +165,7 @@ class Plane:
     def nudge(self, job: Job, *row_ids: str) -> None:
         """Send jobs for rows that are committed, without waiting for the broker."""
         if self._dispatch.sends:
-            self._nudges.submit(self._dispatch.send, job, *row_ids)
+            self._nudges.submit(contextvars.copy_context().run, self._dispatch.send, job, *row_ids)
 
     async def admit(self, connection: HTTPConnection, need: Need) -> Caller:
         """Who calls; raises as the gate does."""

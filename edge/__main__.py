@@ -50,6 +50,7 @@ from edge.stages import Timed
 from edge.stream import Stream
 from edge.uplink import Syncer
 from edge.watchdog import DELIVERY_S, LOOK_S, SYNC_S, Watchdog
+from faces import logs
 from faces.engine import Engine
 from faces.errors import RollcallError
 from faces.events import EventKind
@@ -310,6 +311,7 @@ class Edge:
         return Figures(
             cameras=[lens.figures(now) for lens in self._cameras.lenses],
             spooled=len(self._spool),
+            events=self._spool.outcomes,
             unconfirmed_s=self._lease.spent_s(elapsed_s()),
             failing={name: part.failing for name, part in self._parts.items() if isinstance(part, Repeater)},
             hangs=self._tally.count,
@@ -330,8 +332,7 @@ def _seal_kept(folder: Path, credential: Credential, seal: Seal) -> None:
 
 
 def main() -> int:
-    logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(levelname)s edge: %(message)s")
-    log.setLevel(logging.INFO)
+    logs.set_up("edge", logs.LogFormat.TEXT)
     bound_arenas()
     # They would say with which key this edge calls, and where.
     for name in ("websockets", "urllib3"):
@@ -342,6 +343,7 @@ def main() -> int:
 
     try:
         config = read()
+        logs.set_up("edge", config.log_format)
         if not config.encrypt:
             log.warning("ENCRYPT is off: encodings and thumbnails lie on the disk for whoever can read it")
         edge = Edge(config, build.engine(config, config.engine))

@@ -127,6 +127,11 @@ class Camera:
         if self.is_file and not Path(str(source)).is_file():
             raise SettingError(f"VIDEO_SOURCE: there is no file {self.shown}", remedy="Name a camera, a URL or a file.")
 
+    @property
+    def view(self) -> View:
+        """How its picture is; of a lost one nothing is said."""
+        return self._attempt.outlook.view
+
     def run(self) -> None:
         self._began = (datetime.now(UTC), time.monotonic())
         if self.is_file:

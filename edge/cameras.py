@@ -93,7 +93,9 @@ class Lens:
     def figures(self, now: float) -> CameraFigures:
         """The same, and what has been counted, for whoever keeps figures."""
         camera = self.camera
-        return CameraFigures(self.status(now), camera.captured, self.looked_at, camera.losses, camera.decoding_s)
+        return CameraFigures(
+            self.status(now), camera.captured, self.looked_at, camera.losses, camera.decoding_s, camera.view
+        )
 
 
 class Watcher(Protocol):

@@ -15,6 +15,7 @@ from edge.config_file import CameraTable, ConfigFile, Entry
 from edge.seal import Seal, open_seal
 from faces import masterkey
 from faces.errors import SettingError
+from faces.logs import LOG_FORMAT, LogFormat
 from faces.masterkey import Source
 from faces.sealing import Secret
 from faces.settings import Setting, flag, number, one_of, read, read_dotenv, text, url, whole
@@ -77,6 +78,7 @@ SETTINGS = (
     Setting("SHOW_WINDOW", "false", "show the annotated picture on a local page", flag),
     Setting("PREVIEW_PORT", "5050", "port of that page", whole(1, 65535)),
     Setting("PREVIEW_HOST", "127.0.0.1", "its address; whoever reaches another one sees the pictures", text),
+    LOG_FORMAT,
     Setting("METRICS_PORT", "0", "port of `/metrics`, for Prometheus; 0: none", whole(0, 65535)),
     Setting("METRICS_HOST", "127.0.0.1", "its address; whoever reaches another one sees the figures", text),
     Setting("WEBHOOK_URL", "", "posted to by the edge itself when somebody passes", url("http", "https")),
@@ -165,6 +167,7 @@ class Config:
     show_window: bool
     preview_port: int
     preview_host: str
+    log_format: LogFormat
     metrics_port: int
     metrics_host: str
     webhook_url: str | None

@@ -92,6 +92,8 @@ class Poster:
         if not done and not bad:
             raise Invalid("the control plane gives no verdict on any event")
         self._spool.acknowledge(done)
+        if done:
+            log.info("%d events delivered", len(done), extra={"event_ids": [str(key) for key in done]})
         for key in bad:
             self._set_aside(key, refused[str(key)])
 
@@ -103,5 +105,5 @@ class Poster:
             self._set_aside(batch[0].id, str(error))
 
     def _set_aside(self, key: UUID, reason: str) -> None:
-        log.error("event %s is refused: %s", key, reason)
+        log.error("event %s is refused: %s", key, reason, extra={"event_id": str(key)})
         self._spool.quarantine(key, reason)

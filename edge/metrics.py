@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
+from edge.outlook import View
 from edge.page import serves
 from faces.errors import SettingError
 from faces.wire import CameraStatus
@@ -31,14 +32,17 @@ class CameraFigures:
     looked: int
     losses: int
     decoding_s: float
+    view: View
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How the edge fares at a moment. `unconfirmed_s`: since the last sync. `failing`: the parts whose work fails."""
+    """How the edge fares at a moment. `events`: those that have left the spool, by outcome. `unconfirmed_s`: since the
+    last sync. `failing`: the parts whose work fails."""
 
     cameras: Sequence[CameraFigures]
     spooled: int
+    events: Mapping[str, int]
     unconfirmed_s: float
     failing: Mapping[str, bool]
     hangs: int
@@ -96,6 +100,10 @@ class _Figures(Collector):
         yield _gauge("spooled_events", "Events that wait to be delivered.", figures.spooled)
         yield _gauge("unconfirmed_seconds", "Since the last sync of the galleries.", figures.unconfirmed_s)
         yield _gauge("threads", "Threads of the edge.", threading.active_count())
+        events = CounterMetricFamily("rollcall_edge_events", "What became of events.", labels=["outcome"])
+        for outcome, count in figures.events.items():
+            events.add_metric([outcome], count)
+        yield events
         hangs = CounterMetricFamily("rollcall_edge_hangs", "How often the edge ended because a thread hung.")
         hangs.add_metric([], figures.hangs)
         yield hangs
@@ -125,6 +133,11 @@ def _of_cameras(cameras: Sequence[CameraFigures]) -> Iterator[Metric]:
     yield counter("dropped_frames", "Frames that gave way to newer ones.", lambda camera: camera.status.dropped)
     yield counter("losses", "How often it was lost.", lambda camera: camera.losses)
     yield counter("decoding_seconds", "Processor's time for its decoding.", lambda camera: camera.decoding_s)
+    views = GaugeMetricFamily("rollcall_edge_camera_view", "1 for how its picture is.", labels=["camera", "view"])
+    for camera in cameras:
+        for view in View:
+            views.add_metric([camera.status.name, view], camera.view is view)
+    yield views
     faces = CounterMetricFamily(
         "rollcall_edge_faces", "What became of the faces followed.", labels=["camera", "outcome"]
     )

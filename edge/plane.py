@@ -21,6 +21,7 @@ from edge.spool import Spooled
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
 from faces.gallery import Row
+from faces.logs import REQUEST_ID
 from faces.wire import (
     CameraOrder,
     EventBatch,
@@ -98,7 +99,9 @@ def headers(edge: UUID, key: str | None = None) -> dict[str, str]:
 class ControlPlane:
     """The control plane's answers as values. For one thread. Raises OutOfReach where there is no answer, Compacted for
     410, Busy where it says when to come back, Unanswered for any other refusal, Invalid for an answer that is not of
-    the wire."""
+    the wire.
+
+    Each request bears an id, which the control plane takes over; what the thread logs from then on bears it, too."""
 
     def __init__(self, url: str, edge: UUID, credential: Credential = NONE) -> None:
         self._url = url
@@ -189,7 +192,11 @@ class ControlPlane:
             raise Unanswered(said, status)
 
     def _headers(self, zipped: bool) -> dict[str, str]:
-        told = headers(self._edge, self._credential.key) | {"Content-Type": wire.MSGPACK}
+        REQUEST_ID.set(uuid4().hex)
+        told = headers(self._edge, self._credential.key) | {
+            "Content-Type": wire.MSGPACK,
+            wire.REQUEST_HEADER: REQUEST_ID.get(),
+        }
         return told | ({"Content-Encoding": "gzip"} if zipped else {})
 
 

@@ -25,11 +25,12 @@ class Recorder:
     def record(self, events: Iterable[Event]) -> None:
         decided_s = self._gate.clock() if self._gate else None
         for event in events:
-            log.info("%s", line(event))
+            told = {"event_id": str(event.id)}
+            log.info("%s", line(event), extra=told)
             try:
                 self._spool.append(event)
             except sqlite3.Error as error:
-                log.error("event %s is lost: the spool cannot be written to (%s)", event.id, error)
+                log.error("event %s is lost: the spool cannot be written to (%s)", event.id, error, extra=told)
             if self._gate and event.status is Status.PASS:
                 self._gate.offer(event, decided_s)
             self._wake()

@@ -50,6 +50,8 @@ BATCH_BYTES: Final = 1 << 20
 SLACK_PAGES: Final = 64
 """Always left free, so that what deletes has room to work."""
 
+DELIVERED: Final = "delivered"
+DROPPED: Final = "dropped"
 REFUSED: Final = "refused"
 THUMBNAILS: Final = "thumbnails"
 
@@ -96,7 +98,8 @@ class Spool:
 
     What `append` has returned for is on the disk (WAL with synchronous=FULL), or was given up for more important
     events and counted: generated = delivered + counted as dropped + waiting. An event is dropped and counted in one
-    transaction. An event's key is its UUID; `place` is only the order and means nothing outside.
+    transaction. An event's key is its UUID; `place` is only the order and means nothing outside. `outcomes` counts the
+    events that have left since the start: delivered, refused (set aside), or dropped.
 
     `camera` and `now` are what the notices of dropped events say; `elapsed` is a clock that nobody sets.
     """
@@ -121,6 +124,8 @@ class Spool:
         self._uncounted: Counter[str] = Counter()
         self._pressed = False
         self._delta = 0
+        self._left: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter({DELIVERED: 0, REFUSED: 0, DROPPED: 0})
         self._room = Room(path, self._bounds.bytes, elapsed)
         self._db = self._room.db
         self._prepare()
@@ -157,12 +162,12 @@ class Spool:
         keys = [str(key) for key in ids]
         with self._lock:
             try:
-                self._write(lambda _: self._forget(keys))
+                self._write(lambda _: self._leave(DELIVERED, keys))
             except sqlite3.OperationalError as error:
                 if not is_full(error):
                     raise
                 for key in keys:
-                    self._write(lambda _, key=key: self._forget([key]))  # type: ignore[misc]
+                    self._write(lambda _, key=key: self._leave(DELIVERED, [key]))  # type: ignore[misc]
 
     def quarantine(self, key: UUID, reason: str) -> None:
         """Set an event aside that the control plane refuses, so that it is not sent again."""
@@ -311,6 +316,7 @@ class Spool:
         self._room.grow(pages)
         self._pressed = self._room.pressed(2 * SLACK_PAGES)
         self._delta = 0
+        self._left.clear()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             work(pages)
@@ -321,6 +327,7 @@ class Spool:
                 self._db.execute("ROLLBACK")
             raise
         self._waiting += self._delta
+        self.outcomes.update(self._left)
         self._uncounted.clear()
 
     def _store(self, group: Sequence[_Entry], pages: int) -> None:
@@ -405,6 +412,7 @@ class Spool:
     def _count(self, counts: Counter[str]) -> None:
         """Within a transaction: add to what is to be said of dropped events."""
         rows = [(word, count) for word, count in counts.items() if count]
+        self._left[DROPPED] += sum(count for word, count in rows if word not in (REFUSED, THUMBNAILS))
         self._db.executemany(
             "INSERT INTO dropped VALUES (?, ?) ON CONFLICT (word) DO UPDATE SET count = count + excluded.count", rows
         )
@@ -435,14 +443,17 @@ class Spool:
         self._db.execute("DELETE FROM dropped")
         self._store([entry], pages)
 
-    def _forget(self, keys: Iterable[str]) -> None:
+    def _leave(self, outcome: str, keys: Iterable[str]) -> None:
+        """Within a transaction: forget events that wait no longer."""
         named = [(key,) for key in keys]
-        self._delta -= self._db.executemany("DELETE FROM events WHERE id = ?", named).rowcount
+        gone = self._db.executemany("DELETE FROM events WHERE id = ?", named).rowcount
+        self._delta -= gone
+        self._left[outcome] += gone
         self._db.executemany("DELETE FROM flight WHERE id = ?", named)
 
     def _set_aside(self, key: str, reason: str) -> None:
         self._db.execute("INSERT OR IGNORE INTO quarantine SELECT id, body, ? FROM events WHERE id = ?", (reason, key))
-        self._forget([key])
+        self._leave(REFUSED, [key])
         surplus = "DELETE FROM quarantine WHERE rowid <= (SELECT max(rowid) - ? FROM quarantine)"
         self._count(Counter({REFUSED: self._db.execute(surplus, (MOST_REFUSED,)).rowcount}))
 

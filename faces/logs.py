@@ -9,15 +9,29 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TextIO
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
-"""The id of the request that is being answered; empty: none is."""
+from faces.settings import Setting, one_of
 
-IDS = ("request_id", "event_id", "job_id")
+REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
+"""The id of the request that is being answered, or made; a job's is that of the request that sent it. Empty: none."""
+
+JOB: ContextVar[str] = ContextVar("job", default="")
+JOB_ID: ContextVar[str] = ContextVar("job_id", default="")
+"""The job that runs, and its row's id; empty: none does."""
+
+IDS = ("request_id", "event_id", "event_ids", "job", "job_id")
 
 
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
+
+
+LOG_FORMAT = Setting(
+    "LOG_FORMAT",
+    "text",
+    "`text` for people, or `json`: one object a line, with request and event ids",
+    one_of(LogFormat),
+)
 
 
 def set_up(process: str, form: LogFormat) -> None:
@@ -32,11 +46,12 @@ def set_up(process: str, form: LogFormat) -> None:
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Standard error, with the id of the request that is being answered."""
+    """Standard error, with the ids of the request and the job that it is about."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not hasattr(record, "request_id") and (request_id := REQUEST_ID.get()):
-            record.request_id = request_id
+        for known in (REQUEST_ID, JOB, JOB_ID):
+            if not hasattr(record, known.name) and (told := known.get()):
+                setattr(record, known.name, told)
         super().emit(record)
 
 

@@ -39,6 +39,9 @@ WIRE: Final = 1
 MSGPACK: Final = "application/msgpack"
 EDGE_HEADER: Final = "Rollcall-Edge"
 WIRE_HEADER: Final = "Rollcall-Wire"
+
+REQUEST_HEADER: Final = "X-Request-Id"
+"""Names a request in the logs of whoever makes it and of whoever answers it."""
 LINK_PROTOCOL: Final = "rollcall.edge.v1"
 WATCH_PROTOCOL: Final = "rollcall.v1"
 FRAMES_PROTOCOL: Final = "rollcall.frames.v1"

@@ -14,7 +14,7 @@ import msgspec
 
 from control_plane.store import alarms, deliveries, events, webhooks
 from control_plane.store.db import Connection, Database
-from control_plane.store.deliveries import Attempt, Lane, Outcome, Work
+from control_plane.store.deliveries import Attempt, DeliveryState, Lane, Outcome, Work
 from faces.events import original_fields
 from faces.signing import headers, key_of
 from jobs.outbound import Outbound, retry_after_s
@@ -35,7 +35,8 @@ class Delivering:
     time has a receiver, and receivers know repeats by the message's id.
 
     `slow`: for receivers that were slow to answer last time, one post a run. They have threads of their own, so that
-    they never hold up the others. `chance` gives numbers from 0 to 1 for the jitter.
+    they never hold up the others. `chance` gives numbers from 0 to 1 for the jitter. `count` is told of each post that
+    is kept, by the state that it leaves its delivery in.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Delivering:
         *,
         slow: bool = False,
         chance: Callable[[], float] = random,
+        count: Callable[[DeliveryState], None] = lambda state: None,
     ) -> None:
         self._database = database
         self._together = together
@@ -54,6 +56,7 @@ class Delivering:
         self._clock = clock
         self._slow = slow
         self._chance = chance
+        self._count = count
 
     def run(self, delivery_id: str) -> None:
         """The first due delivery of a receiver stands for all of them."""
@@ -74,6 +77,8 @@ class Delivering:
             bodies = _bodies(connection, work)
         outcomes = self._post_all(lane, work, bodies, keys)
         self._together.write(lambda c: deliveries.settle(c, lane, outcomes, self._clock()))
+        for outcome in outcomes:
+            self._count(outcome.state)
         return True
 
     def _post_all(self, lane: Lane, batch: list[Work], bodies: dict[str, bytes], keys: list[bytes]) -> list[Outcome]:

@@ -105,7 +105,7 @@ class Worker:
         self._database = _opened(config)
         engines = Engines(config, metrics)
         self._model = self._active() or engines.load(config.engine).model
-        jobs = _jobs(config, self._database, engines, engines.load(self._model))
+        jobs = _jobs(config, self._database, engines, engines.load(self._model), metrics)
         self._pools = [Pool(config.broker_url, metrics, self._look_at, *queue) for queue in jobs]
         sends: dict[Due, Send] = {due: send for pool in self._pools for due, send in pool.sends.items()}
         calm = {job.due for _, _, declared in jobs for job in declared if job.calm}
@@ -130,7 +130,7 @@ class Worker:
 
     def _over(self) -> bool:
         """Asked after each sweep: whether galleries go by another engine."""
-        self._swept()
+        self._swept(utcnow())
         return self._active() not in (None, self._model)
 
     def _active(self) -> str | None:
@@ -157,7 +157,9 @@ class Engines:
             return self._loaded[name]
 
 
-def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) -> list[tuple[str, int, list[Job]]]:
+def _jobs(
+    config: Config, database: Database, engines: Engines, engine: Engine, metrics: Metrics
+) -> list[tuple[str, int, list[Job]]]:
     """The queues, with the threads and the jobs of each.
 
     Each has threads of its own: so neither a hung receiver nor a long import delays an enrolment, and what nobody waits
@@ -179,8 +181,8 @@ def _jobs(config: Config, database: Database, engines: Engines, engine: Engine) 
     ending = Ending(database, blobs, utcnow)
     retaining = Retaining(database, Days(config.event_days, config.thumbnail_days), utcnow)
     together, outbound = Together(database), Outbound(config.webhook_allow)
-    delivering = Delivering(database, together, outbound, utcnow)
-    delivering_slowly = Delivering(database, together, outbound, utcnow, slow=True)
+    delivering = Delivering(database, together, outbound, utcnow, count=metrics.posted)
+    delivering_slowly = Delivering(database, together, outbound, utcnow, slow=True, count=metrics.posted)
     expiring = Expiring(
         database, blobs, utcnow, identity_days=config.identity_days, notice_days=config.consent_notice_days
     )

@@ -40,8 +40,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
 FACES = (
     "errors",
     "texts",
-    "logs",
     "settings",
+    "logs",
     "consent",
     "addresses",
     "face",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from functools import partial
 from typing import Literal
@@ -22,6 +23,8 @@ from control_plane.store.events import EventInFull, LoggedEvent, Wanted
 from control_plane.store.reach import Reach
 from faces.events import Event, EventKind, Status
 from faces.wire import Verdicts
+
+log = logging.getLogger(__name__)
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -130,8 +133,10 @@ async def ingest(call: Call[None, None]) -> Response:
     coding = call.request.headers.get("content-encoding", "").strip().lower()
     batch = await plane.run(lambda: received(data, kind, coding))
     verdicts = [v for arrival in batch.arrivals(call.edge.id) for v in await plane.intake.add(arrival)]
+    stored = [v.id for v in verdicts if v.outcome == "stored"]
+    if stored:
+        log.info("%d events stored", len(stored), extra={"event_ids": stored})
     if plane.sends_jobs:
-        stored = [v.id for v in verdicts if v.outcome == "stored"]
         plane.nudge(DELIVER, *await plane.read(lambda c: webhooks.pending_of(c, stored)))
     return wire_answer(call, Verdicts(batch.merged(verdicts), plane.clock()))
 

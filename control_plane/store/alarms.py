@@ -1,4 +1,4 @@
-"""Alarms: the one place for everything an operator must know of."""
+"""Alarms: what somebody has to look into, until it is acknowledged."""
 
 from __future__ import annotations
 

@@ -110,6 +110,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def ok(self) -> bool:
         return self.attempt.error is None
 
+    @property
+    def state(self) -> DeliveryState:
+        """Where it leaves the delivery."""
+        if self.ok:
+            return DeliveryState.DELIVERED
+        return DeliveryState.FAILED if self.lost or self.work.step >= len(RETRY_AFTER_S) else DeliveryState.PENDING
+
 
 class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     """How many deliveries a replay has made due. `next_since`: there are more from then on; ask again."""
@@ -318,12 +325,11 @@ def _keep(connection: sa.Connection, outcomes: Sequence[Outcome], now: datetime)
 
 def _after(outcome: Outcome, now: datetime) -> dict[str, Any]:
     work, attempt = outcome.work, outcome.attempt
-    over = outcome.ok or outcome.lost or work.step >= len(RETRY_AFTER_S)
+    over = outcome.state is not DeliveryState.PENDING
     waits = 0.0 if over else max(RETRY_AFTER_S[work.step], outcome.retry_after_s) * (1 + JITTER * outcome.jitter)
-    state = DeliveryState.DELIVERED if outcome.ok else DeliveryState.FAILED if over else DeliveryState.PENDING
     return {
         "key": work.id,
-        "state": state,
+        "state": outcome.state,
         "attempts": work.attempts + 1,
         "step": work.step + 1,
         "due_at": now + timedelta(seconds=waits),

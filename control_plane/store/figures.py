@@ -10,10 +10,25 @@ import sqlalchemy as sa
 
 from control_plane.store import events, sites
 from control_plane.store.db import Connection
-from control_plane.store.tables import deliveries, edges, enrollments, import_chunks, imports
+from control_plane.store.tables import (
+    deliveries,
+    discards,
+    edges,
+    enrollments,
+    erasures,
+    identifications,
+    import_chunks,
+    imports,
+    reencoding_chunks,
+    reencodings,
+    webhooks,
+)
 
 SILENT = timedelta(minutes=2)
 """An edge that has said nothing for so long is silent."""
+
+FAILING = timedelta(minutes=10)
+"""A receiver that has only failed for so long is failing: one that restarts does not take as long."""
 
 MOST_EDGES = 10_000
 
@@ -28,7 +43,8 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """`waiting` by kind of job. `lag` and `lag_s`: of the edge that is furthest behind, in revisions and seconds."""
+    """`waiting` by kind of job. `lag` and `lag_s`: of the edge that is furthest behind, in revisions and seconds.
+    `failing`: webhooks whose receivers have only failed for a while."""
 
     waiting: Mapping[str, Waiting]
     events: int
@@ -36,6 +52,7 @@ class Figures:
     silent: int
     lag: int
     lag_s: float
+    failing: int
 
 
 def figures(connection: Connection, now: datetime) -> Figures:
@@ -44,9 +61,16 @@ def figures(connection: Connection, now: datetime) -> Figures:
     known, quiet = connection.execute(sa.select(sa.func.count(), silent).select_from(edges)).one()
     copies = [copy for edge in sites.edge_listing(connection, now, limit=MOST_EDGES) for copy in edge.galleries]
     chunks = sa.and_(import_chunks.c.import_id == imports.c.id, imports.c.state == "running")
+    photos = sa.and_(reencoding_chunks.c.reencoding_id == reencodings.c.id, reencodings.c.state == "running")
+    failing = webhooks.c.enabled & (webhooks.c.failing_since <= now - FAILING)
     return Figures(
         waiting={
             "enroll": _waiting(connection, enrollments.c.created_at, enrollments.c.state == "pending", now),
+            "identify": _waiting(connection, identifications.c.created_at, identifications.c.state == "pending", now),
+            "read_archive": _waiting(connection, imports.c.created_at, imports.c.state == "pending", now),
+            "reencode": _waiting(connection, reencodings.c.created_at, photos, now),
+            "discard": _waiting(connection, discards.c.discarded_at, sa.true(), now),
+            "scrub": _waiting(connection, erasures.c.erased_at, erasures.c.scrubbed_at.is_(None), now),
             "import": _waiting(connection, imports.c.created_at, chunks, now),
             "deliver": _waiting(
                 connection, deliveries.c.due_at, (deliveries.c.state == "pending") & (deliveries.c.due_at <= now), now
@@ -57,6 +81,7 @@ def figures(connection: Connection, now: datetime) -> Figures:
         silent=int(quiet or 0),
         lag=max((copy.lag for copy in copies), default=0),
         lag_s=max((copy.lag_s for copy in copies), default=0.0),
+        failing=connection.execute(sa.select(sa.func.count()).select_from(webhooks).where(failing)).scalar_one(),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from faces.logs import LogFormat
-from faces.settings import Setting, one_of, text, whole
+from faces.logs import LOG_FORMAT
+from faces.settings import Setting, text, whole
 
 DATABASE = (
     Setting("DATABASE_URL", "", "database; empty: SQLite in DATA_DIR", text),
@@ -17,12 +17,7 @@ DATABASE = (
 )
 
 OBSERVED = (
-    Setting(
-        "LOG_FORMAT",
-        "text",
-        "`text` for people, or `json`: one object a line, with request and event ids",
-        one_of(LogFormat),
-    ),
+    LOG_FORMAT,
     Setting("METRICS_PORT", "0", "port of `/metrics`, for Prometheus; 0: none", whole(0, 65535)),
     Setting("METRICS_HOST", "127.0.0.1", "its address; whoever reaches another one sees the figures", text),
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextvars import copy_context
 from uuid import uuid4
 
 import dramatiq
@@ -10,6 +11,7 @@ import pytest
 
 import jobs.broker
 from control_plane.dispatch import DELIVER, ENROLL, QUEUES, READ_ARCHIVE, Dispatch, Job
+from faces.logs import REQUEST_ID
 from jobs.broker import make_broker
 from tests import services
 
@@ -31,18 +33,23 @@ def broker(request: pytest.FixtureRequest, job: Job) -> Iterator[tuple[str, dram
     made.close()
 
 
-def test_a_worker_gets_one_message_a_row_by_the_actors_name(broker: tuple[str, dramatiq.Broker], job: Job) -> None:
+def test_a_worker_gets_one_message_a_row_by_the_actors_name_with_the_request_s_id(
+    broker: tuple[str, dramatiq.Broker], job: Job
+) -> None:
     url, worker = broker
     dispatch = Dispatch(url)
-    dispatch.send(job, "row-1", "row-2")
+    asking = copy_context()
+    asking.run(REQUEST_ID.set, "request-7")
+    asking.run(dispatch.send, job, "row-1", "row-2")
     dispatch.close()
     got = []
     consumer = worker.consume(job.queue, prefetch=2, timeout=2000)
     while len(got) < 2 and (message := next(consumer)) is not None:
-        got.append((message.actor_name, json.loads(message.encode())["args"]))
+        sent = json.loads(message.encode())
+        got.append((message.actor_name, sent["args"], sent["options"]["request_id"]))
         consumer.ack(message)
     consumer.close()
-    assert got == [("enroll", ["row-1"]), ("enroll", ["row-2"])]
+    assert got == [("enroll", ["row-1"], "request-7"), ("enroll", ["row-2"], "request-7")]
 
 
 def test_without_a_broker_nothing_is_sent() -> None:

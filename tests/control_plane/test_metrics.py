@@ -12,10 +12,11 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from control_plane.metrics import Metrics
-from control_plane.store import enrollments
+from control_plane.store import discards, enrollments, erasures, identifications, imports, reencodings
 from control_plane.store.db import Database, utcnow
 from control_plane.store.galleries import DEFAULT_GALLERY
 from faces import wire
+from faces.encoding import FACE_RECOGNITION, SFACE
 from faces.errors import SettingError
 from faces.logs import IDS, REQUEST_ID, JsonLines
 from rollcall.up import free_port
@@ -85,6 +86,32 @@ def test_an_edge_that_was_removed_is_neither_silent_nor_behind(either: Any) -> N
     assert min(told()) > 0
     assert either.call("DELETE", f"/v1/edges/{edge.id}").status_code == 204
     assert told() == [0] * len(names)
+
+
+def test_each_kind_of_job_that_waits_is_told_with_its_age(either: Any) -> None:
+    now = utcnow()
+    old = now - timedelta(hours=1)
+    with either.database.write() as connection:
+        identifications.submit(connection, old, galleries=[DEFAULT_GALLERY], blob="photos/1")
+        imports.submit(connection, old, gallery_id=DEFAULT_GALLERY, blob="archives/1")
+        discards.note(connection, ["photos/2"], old)
+        erasures.note(connection, "somebody", {}, old)
+    found = samples(Metrics(either.database, lambda: now))
+    for kind in ("identify", "read_archive", "discard", "scrub"):
+        assert found["rollcall_jobs_waiting", (kind,)] == 1, kind
+        assert found["rollcall_jobs_oldest_seconds", (kind,)] == 3600, kind
+    assert found["rollcall_jobs_waiting", ("reencode",)] == found["rollcall_jobs_oldest_seconds", ("reencode",)] == 0
+
+
+def test_photos_that_wait_for_another_engine_are_told(either: Any) -> None:
+    now = utcnow()
+    either.person("Ann")
+    with either.database.write() as connection:
+        change = reencodings.begin(connection, FACE_RECOGNITION, now - timedelta(hours=1))
+        reencodings.plan(connection, change, SFACE)
+    found = samples(Metrics(either.database, lambda: now))
+    assert found["rollcall_jobs_waiting", ("reencode",)] == 1
+    assert found["rollcall_jobs_oldest_seconds", ("reencode",)] == 3600
 
 
 def test_a_database_that_does_not_answer_is_a_figure_too() -> None:

@@ -19,6 +19,7 @@ from edge.camera import MOST_HUNG, Camera
 from edge.config import Loop, Pace
 from edge.frames import Frame
 from edge.notice import Change, Notice
+from edge.outlook import View
 from edge.source import redact
 from faces.engine import images
 from faces.errors import SettingError
@@ -342,6 +343,7 @@ def test_a_dark_picture_and_a_frozen_one_are_noticed_and_a_frozen_one_is_not_giv
     assert isinstance(camera.next(20), Frame)
     network_camera.grey, network_camera.brightens = 100, 0
     assert next_notice(camera).change is Change.FROZEN
+    assert camera.view is View.FROZEN
     assert camera.next(0.5) is None
     assert camera.up
     network_camera.grey = 120

@@ -9,14 +9,16 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from edge.metrics import CameraFigures, Figures, Metrics, MetricsPage
+from edge.outlook import View
 from faces.errors import SettingError
 from faces.wire import CameraStatus, Funnel
 from rollcall.up import free_port
 
 DOOR = CameraStatus(name='the "door"', up=True, fps=12.5, dropped=3, funnel=Funnel(recognised=7, too_small=2))
 FIGURES = Figures(
-    cameras=[CameraFigures(DOOR, captured=90, looked=40, losses=1, decoding_s=0.5)],
+    cameras=[CameraFigures(DOOR, captured=90, looked=40, losses=1, decoding_s=0.5, view=View.DARK)],
     spooled=4,
+    events={"delivered": 9, "refused": 1, "dropped": 2},
     unconfirmed_s=31.0,
     failing={"sync": True, "delivery": False},
     hangs=2,
@@ -59,7 +61,9 @@ def test_prometheus_reads_how_the_edge_fares(metrics: Metrics, page: MetricsPage
     assert found["rollcall_edge_camera_decoding_seconds_total", door] == 0.5
     assert found["rollcall_edge_faces_total", door, "recognised"] == 7
     assert found["rollcall_edge_faces_total", door, "too_small"] == 2
+    assert [found["rollcall_edge_camera_view", door, view] for view in ("clear", "dark", "frozen")] == [0, 1, 0]
     assert found["rollcall_edge_spooled_events",] == 4
+    assert [found["rollcall_edge_events_total", word] for word in ("delivered", "refused", "dropped")] == [9, 1, 2]
     assert found["rollcall_edge_unconfirmed_seconds",] == 31
     assert (found["rollcall_edge_failing", "sync"], found["rollcall_edge_failing", "delivery"]) == (1, 0)
     assert found["rollcall_edge_hangs_total",] == 2

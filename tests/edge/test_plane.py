@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import io
+import json
+import logging
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,6 +14,7 @@ from edge.plane import ControlPlane, OutOfReach, Unanswered, edge_id, headers, r
 from faces import wire
 from faces.errors import Compacted, Invalid, RollcallError
 from faces.gallery import IdentityRow
+from faces.logs import JsonLines, Lines
 from faces.wire import Hello, Position
 
 EDGE = UUID("01a20385-69a6-79a7-a658-6892c91e52d2")
@@ -41,6 +45,21 @@ def test_every_request_names_the_edge_and_its_wire(plane: Any, client: ControlPl
     client.followed()
     for sent in plane.headers:
         assert (sent[wire.EDGE_HEADER], sent[wire.WIRE_HEADER]) == (str(EDGE), "1")
+
+
+def test_every_request_bears_an_id_of_its_own_and_so_does_what_is_logged_of_its_failure(
+    plane: Any, client: ControlPlane
+) -> None:
+    said = io.StringIO()
+    lines = Lines(said)
+    lines.setFormatter(JsonLines("edge"))
+    client.followed()
+    plane.fail = lambda path: (500, "text/plain", b"")
+    with pytest.raises(Unanswered) as failed:
+        client.followed()
+    lines.handle(logging.makeLogRecord({"msg": str(failed.value)}))
+    first, second = (sent[wire.REQUEST_HEADER] for sent in plane.headers)
+    assert (json.loads(said.getvalue())["request_id"], first == second) == (second, False)
 
 
 def test_every_request_brings_the_edge_s_key_if_it_has_one(plane: Any) -> None:

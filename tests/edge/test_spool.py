@@ -226,6 +226,7 @@ def test_refused_events_are_the_first_to_make_room_and_only_so_many_are_kept(
     for number in range(10, 16):
         spool.append(event(number))
     assert spool.dropped() == {"refused": 5, "pass": 1}
+    assert spool.outcomes == {"delivered": 0, "dropped": 1, "refused": 5}, "who makes room later was refused before"
     assert spool.quarantined() == []
     spool.close()
 
@@ -332,6 +333,7 @@ def test_a_disk_that_is_full_at_any_statement_loses_no_count(path: Path, faulty:
     dropped = sum(sum((one.dropped or {}).values()) for one in delivered.values())
     assert sum(one.kind is EventKind.DECISION for one in delivered.values()) + dropped == 81
     assert (len(spool), spool.dropped()) == (0, {})
+    assert spool.outcomes == {"delivered": len(delivered), "dropped": dropped, "refused": 0}
     assert dropped > 0
     spool.close()
 

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,9 +94,16 @@ class Post:
 
     def __init__(self, database: Database, *, slow: bool = False, total_s: float = 15.0) -> None:
         self.database, self.now = database, datetime.now(UTC)
+        self.counted: Counter[DeliveryState] = Counter()
         outbound = Outbound(Allowed([("127.0.0.1", None)]), total_s=total_s)
         self.delivering = Delivering(
-            database, Together(database), outbound, lambda: self.now, slow=slow, chance=lambda: 0.0
+            database,
+            Together(database),
+            outbound,
+            lambda: self.now,
+            slow=slow,
+            chance=lambda: 0.0,
+            count=lambda state: self.counted.update([state]),
         )
 
     def hook(self, url: str, **wanted: Any) -> WebhookWithSecret:
@@ -196,6 +204,7 @@ def test_anything_but_2xx_is_tried_again_and_a_redirect_is_not_followed(
     assert [h["webhook-id"] for h, _ in receiver.got] == [found.event_id] * 2
     (found,) = post.listed(hook.id)
     assert (found.state, found.attempts) == (DeliveryState.DELIVERED, 2)
+    assert post.counted == {DeliveryState.PENDING: 1, DeliveryState.DELIVERED: 1}
 
 
 def test_a_receiver_that_is_not_there_is_tried_again(store: Database) -> None:
