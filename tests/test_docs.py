@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+import requests
 
 from faces.signing import headers, secret_of
 from rollcall.cli import cli
@@ -99,6 +100,7 @@ def test_whoever_follows_the_quick_start_opens_a_gate(data: Path, tmp_path: Path
         "8900": str(receiver),
         "export DATA_DIR=centre-data": f"export PORT={plane} DATA_DIR=centre-data",
     }
+    password = "words that nobody guesses"
     with machines(tmp_path, replaced) as machine:
         centre = machine()
         for block in blocks("quick-start.md", "The centre"):
@@ -106,11 +108,23 @@ def test_whoever_follows_the_quick_start_opens_a_gate(data: Path, tmp_path: Path
         token = centre.printed(r"rcj_\w+")
         gate = machine()
         (block,) = blocks("quick-start.md", "The receiver")
-        gate.type(block, **{"whsec_...": centre.printed(r"whsec_[\w+/=]+")})
+        secret = centre.printed(r"whsec_[\w+/=]+")
+        gate.type(block, **{"whsec_...": secret})
         edge = machine()
         for block in blocks("quick-start.md", "The gate"):
             edge.type(block, **{"rcj_...": token})
         gate.printed("the gate opens for Ann")
+
+        (block,) = blocks("quick-start.md", "The dashboard")
+        centre.type(block, **{"--data centre-data\n": f"--data centre-data <<< '{password}'\necho she may sign in\n"})
+        centre.printed("she may sign in")
+        signing_in = {"name": "carol", "password": password}
+        assert requests.post(f"http://127.0.0.1:{plane}/v1/session", json=signing_in, timeout=10).status_code == 201
+
+        centre.type("kill $(jobs -p)\n")
+        (block,) = blocks("quick-start.md", "With the line down")
+        edge.type(block, **{"whsec_...": secret})
+        gate.printed("(?s)the gate opens for Ann.*the gate opens for Ann")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
