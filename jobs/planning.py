@@ -53,7 +53,7 @@ class Planning:
 
     def _plan(self, file: BinaryIO) -> archive.Plan:
         with self._database.read() as connection:
-            known = {g: g for g in galleries.revisions(connection)}
+            known = galleries.called(connection)
         return archive.plan(file, self._limits, known)
 
     def _keep(self, work: imports.Work, owner: str, found: archive.Plan) -> None:

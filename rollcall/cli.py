@@ -395,7 +395,7 @@ def edge_revoke(edge: str, data: Path) -> None:
 
 @edge.command("remove")
 @click.argument("edge")
-@click.option("--data", type=click.Path(path_type=Path), default=Path("rollcall-data"), show_default=True)
+@data_in(CENTRE)
 def edge_remove(edge: str, data: Path) -> None:
     """Remove EDGE (id or name) for good: alarms and erasures wait for it no more, and its credentials end.
 

@@ -85,7 +85,8 @@ def _show(url: str, found: dict[str, Any], console: Console) -> None:
     if found["refused"]:
         _show_refusals(url, found, console)
     if not found["dry_run"]:
-        console.print(f"Take it back: curl -X POST {url}/v1/imports/{found['id']}/undo", soft_wrap=True)
+        key = ' -H "Authorization: Bearer $ROLLCALL_KEY"' if credentials() else ""
+        console.print(f"Take it back: curl -X POST{key} {url}/v1/imports/{found['id']}/undo", soft_wrap=True)
 
 
 def _show_refusals(url: str, found: dict[str, Any], console: Console) -> None:

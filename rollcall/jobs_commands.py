@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from rollcall.options import CENTRE, data_in
+
 if TYPE_CHECKING:
     from control_plane.store.db import Connection, Database
     from control_plane.store.failures import Failure, Kind
@@ -25,10 +27,6 @@ AUDITED = {"delivery": "delivery.retry", "reencoded_photo": "reencoding.retry"}
 WIDE = 200
 """Columns where no terminal says how many it has."""
 
-DATA = click.option(
-    "--data", type=click.Path(path_type=Path), default="rollcall-data", show_default=True, envvar="DATA_DIR"
-)
-
 
 @click.group()
 def jobs() -> None:
@@ -38,7 +36,7 @@ def jobs() -> None:
 @jobs.command()
 @click.option("--last", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many of each kind.")
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON.")
-@DATA
+@data_in(CENTRE)
 def failed(last: int, as_json: bool, data: Path) -> None:
     """Show what has failed, the newest first, how much of each kind, and the broker's dead letters."""
     from control_plane.store import failures
@@ -64,7 +62,7 @@ def failed(last: int, as_json: bool, data: Path) -> None:
 @click.argument("ids", metavar="ID...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Whatever can be.")
 @click.option("--kind", type=click.Choice(KINDS), help="With --all: of this kind alone.")
-@DATA
+@data_in(CENTRE)
 def retry(ids: tuple[str, ...], everything: bool, kind: str | None, data: Path) -> None:
     """Have what has failed done over, by its ID, while workers go on. What has not failed (any more) is left alone.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+import requests
 
 from faces.signing import headers, secret_of
 from rollcall.cli import cli
@@ -67,6 +68,10 @@ class Machine:
             time.sleep(0.05)
         return found[0]
 
+    def interrupt(self) -> None:
+        """Ctrl-C: what runs in it ends, and what is typed next follows."""
+        os.killpg(self._bash.pid, signal.SIGINT)
+
     def stop(self) -> None:
         os.killpg(self._bash.pid, signal.SIGTERM)
         self._bash.communicate()
@@ -99,6 +104,7 @@ def test_whoever_follows_the_quick_start_opens_a_gate(data: Path, tmp_path: Path
         "8900": str(receiver),
         "export DATA_DIR=centre-data": f"export PORT={plane} DATA_DIR=centre-data",
     }
+    password = "words that nobody guesses"
     with machines(tmp_path, replaced) as machine:
         centre = machine()
         for block in blocks("quick-start.md", "The centre"):
@@ -106,11 +112,28 @@ def test_whoever_follows_the_quick_start_opens_a_gate(data: Path, tmp_path: Path
         token = centre.printed(r"rcj_\w+")
         gate = machine()
         (block,) = blocks("quick-start.md", "The receiver")
-        gate.type(block, **{"whsec_...": centre.printed(r"whsec_[\w+/=]+")})
+        secret = centre.printed(r"whsec_[\w+/=]+")
+        gate.type(block, **{"whsec_...": secret})
         edge = machine()
         for block in blocks("quick-start.md", "The gate"):
             edge.type(block, **{"rcj_...": token})
         gate.printed("the gate opens for Ann")
+
+        (block,) = blocks("quick-start.md", "The dashboard")
+        centre.type(block, **{"--data centre-data\n": f"--data centre-data <<< '{password}'\necho she may sign in\n"})
+        centre.printed("she may sign in")
+        signing_in = {"name": "carol", "password": password}
+        assert requests.post(f"http://127.0.0.1:{plane}/v1/session", json=signing_in, timeout=10).status_code == 201
+
+        centre.type("kill $(jobs -p)\n")
+        here = {"whsec_...": secret, "8900": str(free_port())}
+        nearer = machine()
+        (block,) = blocks("quick-start.md", "The receiver")
+        nearer.type(block, **here)
+        (block,) = blocks("quick-start.md", "With the line down")
+        edge.interrupt()
+        edge.type(block, **here)
+        nearer.printed("the gate opens for Ann")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

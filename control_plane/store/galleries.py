@@ -311,6 +311,12 @@ def revisions(connection: sa.Connection) -> dict[str, int]:
     return dict(connection.execute(sa.select(galleries.c.id, galleries.c.revision)).all())
 
 
+def called(connection: sa.Connection) -> dict[str, str]:
+    """The id of every gallery, by its id and by its name."""
+    rows = connection.execute(sa.select(galleries.c.id, galleries.c.name)).all()
+    return {row.name: row.id for row in rows} | {row.id: row.id for row in rows}
+
+
 def ever_held(connection: sa.Connection, of: Key) -> set[str]:
     """The galleries whose logs speak of this row: a copy that lags may still hold it."""
     same = (gallery_changes.c.row_kind == of.kind) & (gallery_changes.c.row_id == of.id)

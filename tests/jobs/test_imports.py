@@ -235,8 +235,8 @@ def test_photos_that_are_accepted_after_all_while_the_import_ends_are_enrolled(
 
 
 def test_photos_for_a_gallery_that_is_deleted_meanwhile_are_refused(office: Any, portraits: dict[str, bytes]) -> None:
-    office.ask(galleries.create, SettingsRow("staff", "staff"), NOW)
-    manifest = b"file,name,gallery\na.jpg,Barack,staff\nb.jpg,Joe,default\n"
+    office.ask(galleries.create, SettingsRow("staff", "Our staff"), NOW)
+    manifest = b"file,name,gallery\na.jpg,Barack,Our staff\nb.jpg,Joe,default\n"
     row = office.hand_in({"a.jpg": portraits["obama"], "b.jpg": portraits["biden"], "manifest.csv": manifest})
     office.planning.run(row)
     office.ask(galleries.delete, "staff")
