@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 import copy
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from typing import Self, TypeVar
 from uuid import uuid4
@@ -106,11 +106,12 @@ class Plane:
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do something that blocks in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """Do something in a read-only transaction, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, copy_context().run, self._read, work)
 
     def auditing(self, note: Note | None) -> Self:
         """The same plane for one request, which the audit log is told of in the first transaction that it writes.
@@ -165,7 +166,7 @@ class Plane:
     def nudge(self, job: Job, *row_ids: str) -> None:
         """Send jobs for rows that are committed, without waiting for the broker."""
         if self._dispatch.sends:
-            self._nudges.submit(contextvars.copy_context().run, self._dispatch.send, job, *row_ids)
+            self._nudges.submit(copy_context().run, self._dispatch.send, job, *row_ids)
 
     async def admit(self, connection: HTTPConnection, need: Need) -> Caller:
         """Who calls; raises as the gate does."""

@@ -109,6 +109,8 @@ def switch(connection: sa.Connection, model: str, now: datetime) -> None:
 def create(connection: sa.Connection, settings: SettingsRow, now: datetime) -> None:
     """Make an empty gallery; its settings are its first change. Raises Conflict for a name that another has."""
     _check_name(connection, settings)
+    # The engine is not changed meanwhile.
+    lock(connection, [DEFAULT_GALLERY])
     connection.execute(
         galleries.insert().values(
             id=settings.id,

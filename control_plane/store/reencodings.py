@@ -173,8 +173,9 @@ def reopen(connection: sa.Connection, reencoding_id: str) -> bool:
     found = get(connection, reencoding_id)
     if found.state is not State.READY or not _missing(connection, reencoding_id, found.model, 1):
         return False
-    connection.execute(reencodings.update().where(reencodings.c.id == reencoding_id).values(state=State.RUNNING))
-    return True
+    # Cancelled meanwhile, it stays so.
+    ready = (reencodings.c.id == reencoding_id) & (reencodings.c.state == State.READY)
+    return connection.execute(reencodings.update().where(ready).values(state=State.RUNNING)).rowcount == 1
 
 
 def retry(connection: sa.Connection, reencoding_id: str, photo_ids: Sequence[str]) -> list[str]:
