@@ -44,5 +44,5 @@ USER rollcall
 ENV METRICS_PORT=9100
 EXPOSE 9100
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9100/metrics', timeout=4)"]
+    CMD ["sh", "-c", "exec python -c \"import urllib.request as u; u.urlopen('http://127.0.0.1:$METRICS_PORT/metrics', timeout=4)\""]
 CMD ["python", "-m", "edge"]

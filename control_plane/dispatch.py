@@ -20,14 +20,21 @@ class Job(NamedTuple):
     actor: str
 
 
-ENROLL = Job("encode", "enroll")
-READ_ARCHIVE = Job("housekeeping", "read_archive")
-IDENTIFY = Job("encode", "identify")
-PLAN_REENCODING = Job("housekeeping", "plan_reencoding")
-DELIVER = Job("webhooks", "deliver")
-
-QUEUES = ("encode", "imports", "reencode", "housekeeping", "chores", "webhooks", "slow_webhooks")
+ENCODE = "encode"
+IMPORTS = "imports"
+REENCODE = "reencode"
+WEBHOOKS = "webhooks"
+SLOW_WEBHOOKS = "slow_webhooks"
+HOUSEKEEPING = "housekeeping"
+CHORES = "chores"
+QUEUES = (ENCODE, IMPORTS, REENCODE, WEBHOOKS, SLOW_WEBHOOKS, HOUSEKEEPING, CHORES)
 """All queues on which workers take jobs."""
+
+ENROLL = Job(ENCODE, "enroll")
+READ_ARCHIVE = Job(HOUSEKEEPING, "read_archive")
+IDENTIFY = Job(ENCODE, "identify")
+PLAN_REENCODING = Job(HOUSEKEEPING, "plan_reencoding")
+DELIVER = Job(WEBHOOKS, "deliver")
 
 
 class Dispatch:

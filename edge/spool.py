@@ -98,8 +98,7 @@ class Spool:
 
     What `append` has returned for is on the disk (WAL with synchronous=FULL), or was given up for more important
     events and counted: generated = delivered + counted as dropped + waiting. An event is dropped and counted in one
-    transaction. An event's key is its UUID; `place` is only the order and means nothing outside. `outcomes` counts the
-    events that have left since the start: delivered, refused (set aside), or dropped.
+    transaction. An event's key is its UUID; `place` is only the order and means nothing outside.
 
     `camera` and `now` are what the notices of dropped events say; `elapsed` is a clock that nobody sets.
     """
@@ -125,7 +124,7 @@ class Spool:
         self._pressed = False
         self._delta = 0
         self._left: Counter[str] = Counter()
-        self.outcomes: Counter[str] = Counter({DELIVERED: 0, REFUSED: 0, DROPPED: 0})
+        self._outcomes: Counter[str] = Counter({DELIVERED: 0, REFUSED: 0, DROPPED: 0})
         self._room = Room(path, self._bounds.bytes, elapsed)
         self._db = self._room.db
         self._prepare()
@@ -254,6 +253,13 @@ class Spool:
         """How many events wait."""
         return self._waiting
 
+    @property
+    def outcomes(self) -> Counter[str]:
+        """The events that have left since the start: delivered, refused (set aside), or dropped."""
+        found = self._outcomes.copy()
+        found[DROPPED] += self._uncounted.total()
+        return found
+
     def close(self) -> None:
         with self._lock:
             self._room.close()
@@ -327,7 +333,7 @@ class Spool:
                 self._db.execute("ROLLBACK")
             raise
         self._waiting += self._delta
-        self.outcomes.update(self._left)
+        self._outcomes.update(self._left)
         self._uncounted.clear()
 
     def _store(self, group: Sequence[_Entry], pages: int) -> None:

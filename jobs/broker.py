@@ -12,14 +12,6 @@ from control_plane.dispatch import redis_patience
 from faces.errors import SettingError
 from faces.logs import JOB, JOB_ID, REQUEST_ID
 
-ENCODE = "encode"
-IMPORTS = "imports"
-REENCODE = "reencode"
-WEBHOOKS = "webhooks"
-SLOW_WEBHOOKS = "slow_webhooks"
-HOUSEKEEPING = "housekeeping"
-CHORES = "chores"
-
 
 def make_broker(url: str | None) -> dramatiq.Broker:
     """No URL: messages live in this process only, which is enough as the sweeper sends what the rows say is due."""

@@ -15,7 +15,16 @@ from typing import NamedTuple
 
 import dramatiq
 
-from control_plane.dispatch import broker_failures
+from control_plane.dispatch import (
+    CHORES,
+    ENCODE,
+    HOUSEKEEPING,
+    IMPORTS,
+    REENCODE,
+    SLOW_WEBHOOKS,
+    WEBHOOKS,
+    broker_failures,
+)
 from control_plane.store import (
     deliveries,
     discards,
@@ -43,7 +52,7 @@ from faces.errors import RollcallError
 from jobs import scrub, sealing
 from jobs.admission import Admission
 from jobs.admitting import Admitting
-from jobs.broker import CHORES, ENCODE, HOUSEKEEPING, IMPORTS, REENCODE, SLOW_WEBHOOKS, WEBHOOKS, make_broker
+from jobs.broker import make_broker
 from jobs.compaction import Compacting
 from jobs.config import Config
 from jobs.copies import Copies

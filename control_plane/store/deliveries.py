@@ -222,9 +222,8 @@ def replay(connection: sa.Connection, webhook_id: str, ids: Sequence[str], now: 
     """
     webhooks.get(connection, webhook_id)
     d = deliveries.c
-    known = connection.execute(
-        sa.select(d.id, d.event_id).where((d.webhook_id == webhook_id) & (d.id.in_(ids) | d.event_id.in_(ids)))
-    ).all()
+    named = (d.webhook_id == webhook_id) & (d.id.in_(ids) | d.event_id.in_(ids))
+    known = connection.execute(sa.select(d.id, d.event_id).where(named & may_be_told())).all()
     unknown = set(ids) - {row.id for row in known} - {row.event_id for row in known}
     found = set(connection.execute(sa.select(events.c.id).where(events.c.id.in_(unknown) & _tellable())).scalars())
     if missing := unknown - found:
@@ -268,7 +267,7 @@ def replay_range(
 
 def retry(connection: sa.Connection, ids: Sequence[str], now: datetime) -> list[str]:
     """Make those of these deliveries due once more that have failed; returns which."""
-    failed = deliveries.c.id.in_(ids) & (deliveries.c.state == DeliveryState.FAILED)
+    failed = deliveries.c.id.in_(ids) & (deliveries.c.state == DeliveryState.FAILED) & may_be_told()
     due_again = deliveries.update().where(failed).values(**_anew(now)).returning(deliveries.c.id)
     return list(connection.execute(due_again).scalars())
 
@@ -368,6 +367,12 @@ def _switch_off(connection: sa.Connection, lane: Lane, because: Because, why: st
     if connection.execute(off.values(enabled=False, disabled_because=because)).rowcount:
         message = f"webhook {lane.webhook_id} is switched off: its receiver {why}"
         alarms.sound(connection, AlarmKind.WEBHOOK_DISABLED, lane.webhook_id, message, now)
+
+
+def may_be_told() -> sa.ColumnElement[bool]:
+    """Of a delivery: what it tells is not about anybody erased."""
+    told = sa.select(events.c.id).where(_tellable())
+    return deliveries.c.event_id.is_(None) | deliveries.c.event_id.in_(told)
 
 
 def _tellable() -> sa.ColumnElement[bool]:

@@ -26,6 +26,7 @@ PAGE = 500
 """How many are done over in a transaction: a longer one would keep everybody else from writing."""
 
 SWITCHED_OFF = "its webhook is switched off: switch it on first"
+ERASED = "it is about somebody who was erased"
 DISCARDED = "its photo was discarded as it was refused: send it again"
 DELETED = "its archive was deleted as it failed: import it again"
 NOT_TWICE = "an import looks at a photo once: send it again"
@@ -116,7 +117,9 @@ def _deliveries() -> sa.Select[Any]:
             reason=sa.null(),
             message=sa.literal("webhook ") + d.webhook_id + sa.literal(": ") + because,
             attempts=d.attempts,
-            obstacle=sa.case((hook_rows.c.enabled, sa.null()), else_=SWITCHED_OFF),
+            obstacle=sa.case(
+                (~hook_rows.c.enabled, SWITCHED_OFF), (~deliveries.may_be_told(), ERASED), else_=sa.null()
+            ),
         )
         .join_from(delivery_rows, hook_rows)
         .where(d.state == deliveries.DeliveryState.FAILED)

@@ -246,7 +246,11 @@ def lock(connection: sa.Connection, gallery_ids: Iterable[str]) -> None:
 def lock_all(connection: sa.Connection) -> None:
     """Hold all galleries until the transaction ends: nobody comes into one, or leaves it, meanwhile. Whoever changes a
     person does so before asking which galleries they are in."""
-    lock(connection, revisions(connection))
+    held: set[str] = set()
+    while (there := set(revisions(connection))) - held:
+        # One may have been made while others were waited for.
+        lock(connection, there)
+        held = there
 
 
 def record(connection: sa.Connection, gallery_id: str, changes: Sequence[Change], now: datetime) -> Position:

@@ -297,8 +297,13 @@ def _forget(
 
 
 def _forget_events(connection: sa.Connection, identity_id: str) -> None:
-    # Whoever is storing events is waited for; who comes after knows of the erasure.
+    _forget_those_there(connection, identity_id)
+    # Whoever is storing events is waited for, and who comes after knows of the erasure. By now few are left to forget.
     connection.execute(sa.select(counters.c.value).where(counters.c.name == "events").with_for_update()).all()
+    _forget_those_there(connection, identity_id)
+
+
+def _forget_those_there(connection: sa.Connection, identity_id: str) -> None:
     seen = events.c.identity_id == identity_id
     undelivered = sa.select(events.c.id).where(seen)
     connection.execute(
@@ -306,7 +311,7 @@ def _forget_events(connection: sa.Connection, identity_id: str) -> None:
     )
     positions = sa.select(events.c.position).where(seen)
     connection.execute(thumbnails.delete().where(thumbnails.c.position.in_(positions)))
-    connection.execute(events.update().where(seen).values(name=None))
+    connection.execute(events.update().where(seen & events.c.name.is_not(None)).values(name=None))
 
 
 def row(connection: sa.Connection, identity_id: str) -> sa.Row[Any]:

@@ -62,6 +62,9 @@ ALL_SEALED = "sealed with webhooks"
 """The counter that is there once nothing plain is left. It takes another name whenever more is sealed than before: then
 what was written until then is looked for."""
 
+BEING_SEALED = "being sealed"
+"""The counter that is there while what is plain is looked for, unless something plain is written meanwhile."""
+
 TEXT = "sealed:"
 """What a sealed text begins with: no URL, and no secret that a release before this one would sign with."""
 
@@ -88,11 +91,22 @@ def note_all_sealed(connection: sa.Connection) -> None:
     _begin(connection, ALL_SEALED, 1)
 
 
+def end_sealing(connection: sa.Connection) -> None:
+    """Note that nothing plain is left, unless something plain was written since `begin_sealing`."""
+    if connection.execute(counters.delete().where(counters.c.name == BEING_SEALED)).rowcount:
+        note_all_sealed(connection)
+
+
 def note_plain(connection: sa.Connection) -> None:
     """Where nothing is sealed: note that something plain may be there, whatever others, who seal, have noted before."""
     vault = vault_of(connection)
     if vault is not None and not vault.sealing:
-        connection.execute(counters.delete().where(counters.c.name == ALL_SEALED))
+        connection.execute(counters.delete().where(counters.c.name.in_((ALL_SEALED, BEING_SEALED))))
+
+
+def begin_sealing(connection: sa.Connection) -> None:
+    """Note that what is plain is looked for from now on."""
+    _begin(connection, BEING_SEALED, 1)
 
 
 def _begin(connection: sa.Connection, name: str, value: int) -> bool:

@@ -15,9 +15,10 @@ from control_plane.store.remains import PERSONAL
 from control_plane.store.seals import (
     ALL_SEALED,
     Plain,
+    begin_sealing,
     encoding_owner,
+    end_sealing,
     import_owner,
-    note_all_sealed,
     of_encoding,
     of_item,
     of_probe,
@@ -68,6 +69,8 @@ def left(connection: Connection) -> bool:
 
 def seal_rest(database: Database, blobs: BlobStore) -> None:
     """Seal all that is plain, and keep no copy of it. May be broken off anywhere, and run twice."""
+    with database.write() as connection:
+        begin_sealing(connection)
     for column, keys, some in _ROWS:
         after: tuple[Any, ...] | None = None
         while found := _seal_some(database, column, keys, some, after):
@@ -81,8 +84,7 @@ def seal_rest(database: Database, blobs: BlobStore) -> None:
     blobs.forget_sealing()
     if database.scrub(table.name for table in (*PERSONAL, hooks, webhook_secrets)):
         with database.write() as connection:
-            if left(connection):
-                note_all_sealed(connection)
+            end_sealing(connection)
 
 
 def _named(database: Database, column: sa.Column[Any], name: str) -> bool:

@@ -9,8 +9,7 @@ from uuid import uuid4
 import dramatiq
 import pytest
 
-import jobs.broker
-from control_plane.dispatch import DELIVER, ENROLL, QUEUES, READ_ARCHIVE, Dispatch, Job
+from control_plane.dispatch import DELIVER, ENROLL, READ_ARCHIVE, Dispatch, Job
 from faces.logs import REQUEST_ID
 from jobs.broker import make_broker
 from tests import services
@@ -73,8 +72,3 @@ def test_the_jobs_are_those_that_the_worker_declares() -> None:
         ("housekeeping", "read_archive"),
         ("webhooks", "deliver"),
     }
-
-
-def test_dead_letters_are_counted_on_all_queues_of_the_workers() -> None:
-    names = {value for name, value in vars(jobs.broker).items() if name.isupper()}
-    assert names == set(QUEUES)

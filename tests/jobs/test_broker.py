@@ -35,11 +35,11 @@ def test_what_a_job_logs_and_its_failure_bear_its_name_its_row_and_the_request_t
         if row_id == "row-1":
             raise ValueError("broken")
 
-    broker.enqueue(enroll.message("row-1").copy(options={"request_id": "r1"}))
-    enroll.send("row-2")
     worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=20)
     worker.start()
-    broker.join("default", fail_fast=False)  # type: ignore[attr-defined]
+    for message in (enroll.message("row-1").copy(options={"request_id": "r1"}), enroll.message("row-2")):
+        broker.enqueue(message)
+        broker.join("default", fail_fast=False)  # type: ignore[attr-defined]
     worker.stop()
     log.warning("done")
     told: list[dict[str, Any]] = [json.loads(line) for line in said.getvalue().splitlines()]

@@ -144,6 +144,23 @@ def test_what_is_written_plain_after_all_was_sealed_makes_it_due_again(place: Pl
     assert is_due(sealing)
 
 
+def test_what_is_written_plain_while_the_rest_is_sealed_makes_it_due_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without, sealing = place.opened(sealing=False), place.opened()
+    blobs = place.blobs(sealing)
+
+    def written_meanwhile() -> None:
+        with without.write() as connection:
+            enrollments.submit(connection, NOW, gallery_id=G, blob="photos/01", sha256="0", name="Ann")
+
+    monkeypatch.setattr(blobs, "forget_sealing", written_meanwhile)
+    Sealing(sealing, blobs).run("all")
+    assert is_due(sealing)
+    Sealing(sealing, place.blobs(sealing)).run("all")
+    assert not is_due(sealing)
+
+
 def test_two_workers_that_seal_the_same_photo_leave_it_whole(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     photo = secrets.token_bytes(3 * CHUNK)
     place.blobs(place.plain).put("photos/01", photo)

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from control_plane.metrics import Metrics
-from control_plane.store import enrollments, events, schema, webhooks
+from control_plane.store import enrollments, erasures, events, schema, webhooks
 from control_plane.store.db import Database, utcnow
 from control_plane.store.galleries import DEFAULT_GALLERY
 from edge import outlook
@@ -140,6 +140,14 @@ def test_a_photo_that_nobody_looks_at_fires(server: Server, tmp_path: Path) -> N
     with server.database.write() as connection:
         enrollments.submit(connection, utcnow(), gallery_id=DEFAULT_GALLERY, blob="photos/1", sha256="0", name="Ann")
     fires(later(server), "RollcallJobsWait", folder=tmp_path)
+
+
+def test_an_erasure_that_waits_for_hours_fires(server: Server, tmp_path: Path) -> None:
+    now = utcnow()
+    with server.database.write() as connection:
+        erasures.note(connection, "somebody", {}, now)
+    fires(Metrics(server.database, lambda: now + timedelta(hours=5)), folder=tmp_path)
+    fires(Metrics(server.database, lambda: now + timedelta(hours=7)), "RollcallErasuresWait", folder=tmp_path)
 
 
 def test_an_edge_that_is_silent_and_lacks_a_change_fires_both(server: Server, tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ def test_who_is_erased_while_they_come_into_a_gallery_is_told_to_be_gone_from_it
         assert tuple(connection.execute(told).first() or ()) == (ann, True)
 
 
+def test_a_gallery_that_is_made_while_others_are_waited_for_is_held_too(database: Database, ann: str) -> None:
+    free: list[str] = []
+
+    def hold(connection: Connection) -> None:
+        galleries.lock_all(connection)
+        with database.write() as other:
+            free.extend(other.execute(sa.text("SELECT id FROM galleries FOR UPDATE SKIP LOCKED")).scalars())
+
+    one_after_the_other(database, lambda c: galleries.create(c, SettingsRow("late", "Late"), NOW), hold)
+    assert free == []
+
+
 def test_who_is_changed_while_they_leave_a_gallery_is_not_put_back_into_it(database: Database, ann: str) -> None:
     write(database, lambda c: members.join(c, OTHER, ann, NOW))
     one_after_the_other(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from control_plane.store import (
+    deliveries,
     enrollments,
     failures,
     galleries,
@@ -15,13 +16,14 @@ from control_plane.store import (
     reencodings,
     webhooks,
 )
+from control_plane.store import identities as people
 from control_plane.store.db import Database
 from control_plane.store.deliveries import RETRY_AFTER_S, DeliveryState
 from control_plane.store.failures import Failure, Kind
 from control_plane.store.import_items import NewItem
 from control_plane.store.tables import identities, photos, reencoding_refusals
 from faces.encoding import FACE_RECOGNITION
-from faces.errors import Reason
+from faces.errors import NotFound, Reason
 from tests.conftest import NOW
 from tests.control_plane.store.test_deliveries import Office
 
@@ -35,8 +37,8 @@ def office(database: Database) -> Office:
     return Office(database)
 
 
-def a_failed_delivery(office: Office, hook: str) -> str:
-    event = office.event()
+def a_failed_delivery(office: Office, hook: str, **fields: Any) -> str:
+    event = office.event(**fields)
     at = NOW
     for wait_s in (*RETRY_AFTER_S, 0):
         assert office.post(at, 500)
@@ -139,6 +141,18 @@ def test_a_delivery_is_due_once_more_by_a_retry_and_by_a_second_one_no_more(offi
     assert office.ask(failures.retry, [seen], LATER) == []
     assert [d.state for d in office.listed(hook)] == [DeliveryState.DELIVERED]
     assert not office.post(LATER)
+
+
+def test_what_failed_to_be_told_of_somebody_erased_is_told_no_more(office: Office) -> None:
+    person = office.ask(lambda c: people.create(c, "Ann", [G], NOW))
+    hook = office.hook()
+    failed = a_failed_delivery(office, hook, identity_id=person, name="Ann")
+    (seen,) = office.ask(failures.named, [failed])
+    office.ask(lambda c: people.erase(c, person, NOW))
+    assert [f.obstacle for f in listed(office, Kind.DELIVERY)] == [failures.ERASED]
+    assert office.ask(failures.retry, [seen], LATER) == []
+    with pytest.raises(NotFound):
+        office.ask(deliveries.replay, hook, [failed], LATER)
 
 
 def test_what_fails_anew_has_the_whole_schedule_before_it(office: Office) -> None:
