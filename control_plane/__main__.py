@@ -85,14 +85,15 @@ def main() -> int:
 
 def check_access(database: Database, config: Config) -> None:
     """Raises SettingError where others than this machine can reach us, and nobody has a key or a password."""
-    if config.loopback:
+    if config.alone:
         return
     with database.read() as connection:
         if not access.read(connection).somebody:
             raise SettingError(
-                f"HOST: there are no users and no keys, and {config.host} is not an address of this machine alone",
+                f"HOST, TRUSTED_PROXIES: there are no users and no keys, and others than this machine can reach "
+                f"{config.host}, or a proxy before it",
                 remedy="Make one with rollcall users create NAME --role admin or rollcall keys create --role admin, "
-                "or leave HOST at 127.0.0.1.",
+                "or leave HOST at 127.0.0.1 and TRUSTED_PROXIES empty.",
             )
     if config.tls_cert is None and not config.trusted_proxies:
         log.warning(

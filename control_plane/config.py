@@ -133,8 +133,10 @@ class Config:
     metrics_host: str
 
     @property
-    def loopback(self) -> bool:
-        """Whether nobody but this machine can reach us."""
+    def alone(self) -> bool:
+        """Whether nobody but this machine can reach us: others come by a proxy, where one is named."""
+        if self.trusted_proxies:
+            return False
         try:
             return self.host == "localhost" or ip_address(self.host).is_loopback
         except ValueError:

@@ -9,16 +9,17 @@ from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from control_plane.problems import ForeignHost, ForeignOrigin
+from control_plane.problems import ForeignHost, ForeignOrigin, Unauthenticated
 from faces.errors import RollcallError
 
 LOOPBACK = re.compile(r"(localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+BY_PROXIES = re.compile(r"forwarded|via|x-forwarded-.*|x-real-ip", re.IGNORECASE)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
     """Refuses unsafe requests made by pages of other origins than our own and `origins`, and, while everything is open
-    (`is_open`), requests for another host (DNS rebinding).
+    (`is_open`), requests for another host (DNS rebinding) and those that a proxy on this machine passes on for others.
 
     It looks at the headers alone and never at a URL made of them, which a crafted Host can bend.
     """
@@ -45,9 +46,12 @@ class Guard:
         await answer(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        """Raises ForeignHost or ForeignOrigin for a request that may not be served, wherever it leads."""
-        headers = Headers(scope=scope)
-        check_host(headers, any_name=not self._is_open())
+        """Raises ForeignHost, ForeignOrigin or Unauthenticated for a request that may not be served, wherever it
+        leads."""
+        headers, is_open = Headers(scope=scope), self._is_open()
+        check_host(headers, any_name=not is_open)
+        if is_open:
+            check_direct(headers)
         if scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS:
             check_origin(headers, self._origins)
 
@@ -59,6 +63,15 @@ def check_host(headers: Headers, *, any_name: bool = False) -> None:
         raise ForeignHost(
             "this is not a name of this machine",
             remedy="While there are no access keys, call it by 127.0.0.1, [::1] or localhost.",
+        )
+
+
+def check_direct(headers: Headers) -> None:
+    """Raises Unauthenticated for a request that a proxy says to have passed on, whatever host it made it ask for."""
+    if any(BY_PROXIES.fullmatch(name) for name in headers):
+        raise Unauthenticated(
+            "a proxy passes this on, and there are no users and no access keys yet",
+            remedy="Make one with rollcall users create NAME --role admin or rollcall keys create --role admin.",
         )
 
 

@@ -77,7 +77,7 @@ class Plane:
         self._bus = Bus(uuid4().hex, self.fanout, wake=self._bus_wake.set, news=self.feed.look)
         self.bus_line = Line(config.bus_url, config.bus_name, self._bus, self._bus_wake) if config.bus_url else None
         self._wrote = threading.Event()
-        self.gate = Gate(lambda: self.feed.news.access, clock, open_without=config.loopback)
+        self.gate = Gate(lambda: self.feed.news.access, clock, open_without=config.alone)
         self.lasting = config.lasting
         self.passwords = Passwords()
         self.limits = Limits(config.rates)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, time
 
 from faces.consent import NONE, Consent
 from faces.errors import Invalid, Reason, Refused
-from faces.texts import acts
+from faces.texts import acts, attributes
 
 NAME = "manifest.csv"
 MAX_BYTES = 16 << 20
@@ -45,6 +45,8 @@ def read(data: bytes, galleries: Mapping[str, str], max_lines: int) -> dict[str,
         columns = [c.strip().lower() for c in next(rows, [])]
         if "file" not in columns or len(set(columns)) != len(columns) or len(columns) > MAX_COLUMNS:
             raise _bad("its first line names the columns; one of them is 'file', and none comes twice")
+        if not all(_kept(c) for c in columns):
+            raise _bad(f"the name of a column is longer than {MAX_FIELD_CHARS} characters, or no text")
         lines: dict[str, Line] = {}
         for number, row in enumerate(rows):
             if number >= max_lines:
@@ -62,7 +64,7 @@ def _add(lines: dict[str, Line], cells: dict[str, str], galleries: Mapping[str, 
 
 
 def _line(cells: dict[str, str], galleries: Mapping[str, str]) -> Line:
-    if any(len(cell) > MAX_FIELD_CHARS or "\0" in cell for cell in cells.values()):
+    if not all(_kept(cell) for cell in cells.values()):
         return Line(fault="the manifest's line is no text that is kept")
     if len(external_id := cells.get("external_id", "")) > LONGEST_ID or acts(external_id):
         return Line(fault=f"external_id in the manifest is longer than {LONGEST_ID} characters, or no text")
@@ -77,8 +79,10 @@ def _line(cells: dict[str, str], galleries: Mapping[str, str]) -> Line:
             return Line(fault=f"{name} in the manifest is no date")
     given_at, until = moments["consent_given_at"], moments["consent_until"]
     consent = Consent(basis=cells.get("consent_basis") or None, given_at=given_at, until=until)
+    others = {k: v for k, v in cells.items() if k and k not in KNOWN and v}
     try:
         consent.check()
+        attributes(others)
     except Invalid as error:
         return Line(fault=f"in the manifest {error.message}")
     return Line(
@@ -86,9 +90,13 @@ def _line(cells: dict[str, str], galleries: Mapping[str, str]) -> Line:
         external_id=external_id or None,
         gallery_id=galleries.get(gallery),
         valid_until=moments["valid_until"],
-        attributes={k: v for k, v in cells.items() if k and k not in KNOWN and v},
+        attributes=others,
         consent=consent,
     )
+
+
+def _kept(text: str) -> bool:
+    return len(text) <= MAX_FIELD_CHARS and "\0" not in text
 
 
 def _moment(text: str, *, begins: bool) -> datetime | None:

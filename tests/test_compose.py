@@ -95,7 +95,7 @@ def test_the_control_planes_settings_are_read_as_they_stand_there(tmp_path: Path
     assert config.database_url.startswith("postgresql://rollcall:secret@postgres/")
     assert config.broker_url
     assert config.bus_url
-    assert not config.loopback
+    assert not config.alone
 
 
 @pytest.mark.parametrize("service", OURS)

@@ -22,6 +22,7 @@ from control_plane.store.identities import Identity, Photo
 from control_plane.store.reach import Reach
 from faces.consent import Consent
 from faces.errors import Conflict, Invalid, NotFound
+from faces.texts import attributes
 
 Basis = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_.:-]+$", max_length=64)]
 
@@ -198,7 +199,7 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
     if fields.get("external_id") is not None:
         fields["external_id"] = texts.name(fields["external_id"], "external_id")
     if "attributes" in fields:
-        fields["attributes"] = texts.attributes(fields["attributes"])
+        fields["attributes"] = attributes(fields["attributes"])
     return fields
 
 

@@ -12,9 +12,6 @@ from faces.errors import Invalid
 from faces.texts import ACTING, acts
 
 LONGEST_NAME = 200
-MOST_ATTRIBUTES_BYTES = 16_384
-DEEPEST_ATTRIBUTES = 32
-"""Every reader of JSON has a depth at which it gives up; this one all of them can do."""
 
 _SEEN = rf"[^\s{ACTING}]"
 NAMELIKE: dict[str, Any] = {
@@ -58,30 +55,3 @@ def time_zone(text: str) -> str:
 @cache
 def _time_zones() -> set[str]:
     return zoneinfo.available_timezones()
-
-
-def attributes(value: dict[str, Any]) -> dict[str, Any]:
-    """Attributes that every copy of a gallery can hold; raises Invalid."""
-    try:
-        size = len(msgspec.msgpack.encode(value))
-    except (OverflowError, RecursionError) as error:
-        raise Invalid("attributes hold a number that is too large, or are nested too deeply") from error
-    if _depth(value) > DEEPEST_ATTRIBUTES:
-        raise Invalid(f"attributes are nested deeper than {DEEPEST_ATTRIBUTES}")
-    if size > MOST_ATTRIBUTES_BYTES:
-        raise Invalid(f"attributes are larger than {MOST_ATTRIBUTES_BYTES} bytes")
-    return value
-
-
-def _depth(value: object) -> int:
-    """How many objects and lists are around the innermost value."""
-    depth, layer = 0, [value]
-    while layer := [inner for outer in layer for inner in _inside(outer)]:
-        depth += 1
-    return depth
-
-
-def _inside(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []

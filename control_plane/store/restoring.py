@@ -82,7 +82,7 @@ def put_back(folder: Path, made: Manifest, database: Database, data: Path, told:
             ROLLCALL.make(copy)
             with copy.read() as then:
                 names = names_of(then)
-            _check_there(folder / BLOBS, names, made)
+            _check_there(folder, names, made)
             ROLLCALL.make(database)
             with copy.write() as then, database.read() as now:
                 lost = _go_on(now, then, made)
@@ -233,8 +233,16 @@ def _count_on(connection: Connection, value: int) -> None:
     connection.execute(counters.update().where(counters.c.name == LOG).values(value=value))
 
 
-def _check_there(blobs: Path, names: set[str], made: Manifest) -> None:
-    store = BlobStore(blobs)
+def _check_there(folder: Path, names: set[str], made: Manifest) -> None:
+    store = BlobStore(folder / BLOBS)
+    for name in sorted(names):
+        path = store.path(name)
+        # It or a folder around it: what a link leads to, and whoever restores may read, would be shown as a photo.
+        if any(part.is_symlink() for part in (path, *path.parents[:3])):
+            raise BadBackup(
+                f"{name} in the backup leads elsewhere: no backup is made with links in it",
+                remedy="Take another backup. If you put the link there yourself, put what it leads to in its place.",
+            )
     there = sum(store.path(name).is_file() for name in names)
     if there < made.files:
         raise BadBackup(

@@ -31,12 +31,13 @@ def test_the_database_lies_in_the_data_folder_unless_it_is_named() -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_addresses_of_this_machine_alone_are_known(host: str) -> None:
-    assert Config.read({"HOST": host}, NO_FILE).loopback
+    assert Config.read({"HOST": host}, NO_FILE).alone
+    assert not Config.read({"HOST": host, "TRUSTED_PROXIES": "10.0.0.1"}, NO_FILE).alone, "others come by the proxy"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", "127.0.0.1.example.org", "127.1"])
 def test_any_other_address_counts_as_one_that_others_reach(host: str) -> None:
-    assert not Config.read({"HOST": host}, NO_FILE).loopback
+    assert not Config.read({"HOST": host}, NO_FILE).alone
 
 
 def test_origins_are_a_list_of_origins() -> None:

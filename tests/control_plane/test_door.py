@@ -39,6 +39,23 @@ def test_a_clients_address_is_believed_from_listed_proxies_alone(
         assert here["address"] == address
 
 
+def test_what_a_proxy_passes_on_is_served_from_the_first_key_on(
+    running: Any, fresh: Any, tmp_path: Path, wait_for: Any
+) -> None:
+    with running(fresh(tmp_path), tmp_path) as server:
+        with server.database.write() as connection:
+            key = {"Authorization": f"Bearer {keys.create(connection, Role.ADMIN, utcnow())}"}
+        wait_for(lambda: server.get("/v1/sites").status_code == 401)
+        for told in ({"X-Forwarded-For": "203.0.113.9"}, {"Forwarded": "for=203.0.113.9"}, {"Via": "1.1 proxy"}):
+            assert server.get("/v1/sites", headers={**key, **told}).status_code == 200
+
+
+def test_behind_a_proxy_nobody_is_let_in_before_the_first_key(running: Any, fresh: Any, tmp_path: Path) -> None:
+    with running(fresh(tmp_path), tmp_path, TRUSTED_PROXIES="10.9.9.9") as server:
+        answer = server.get("/v1/identities")
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+
+
 @pytest.mark.parametrize("wrong", ["*", "proxy.example", "10.0.0.0/33", "10.0.0.1/8"])
 def test_proxies_are_a_list_of_addresses(wrong: str, tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="TRUSTED_PROXIES"):

@@ -133,6 +133,28 @@ def test_a_foreign_host_opens_no_socket(server: Any) -> None:
     assert error.value.response.status_code == 421
 
 
+PROXIED = [
+    {"X-Forwarded-For": "203.0.113.9"},
+    {"X-Forwarded-Proto": ""},
+    {"X-Real-IP": "203.0.113.9"},
+    {"Forwarded": "for=203.0.113.9"},
+    {"Via": "1.1 proxy"},
+]
+
+
+@pytest.mark.parametrize("headers", PROXIED)
+def test_while_all_is_open_what_a_proxy_passes_on_is_refused_by_whatever_host_it_asks(
+    server: Any, headers: dict[str, str]
+) -> None:
+    for path in ("/v1/identities", "/faces", "/"):
+        answer = server.get(path, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        assert "rollcall users create" in answer.json()["remedy"]
+    with pytest.raises(InvalidStatus) as error:
+        server.socket("/ws/face-stream", headers=headers)
+    assert error.value.response.status_code == 401
+
+
 def test_our_own_page_opens_sockets_and_posts(server: Any) -> None:
     with server.socket("/ws/face-stream", headers={"Origin": server.url}):
         pass

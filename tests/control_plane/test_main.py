@@ -189,6 +189,18 @@ def test_it_serves_others_only_when_somebody_has_a_key_and_says_how(tmp_path: Pa
     database.close()
 
 
+def test_behind_a_proxy_it_starts_only_when_somebody_has_a_key(tmp_path: Path) -> None:
+    told = config(tmp_path, TRUSTED_PROXIES="127.0.0.1")
+    with Database(told.database_url) as database:
+        schema.prepare(database, utcnow())
+        with pytest.raises(SettingError, match="TRUSTED_PROXIES") as error:
+            check_access(database, told)
+        assert "rollcall users create" in error.value.remedy
+        with database.write() as connection:
+            keys.create(connection, Role.ADMIN, utcnow())
+        check_access(database, told)
+
+
 def test_on_this_machine_alone_it_starts_without_keys(tmp_path: Path) -> None:
     for host in ("127.0.0.1", "127.3.2.1", "::1", "localhost"):
         told = config(tmp_path, HOST=host)

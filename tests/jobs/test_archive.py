@@ -71,7 +71,18 @@ def test_the_manifests_words_win_over_the_names(zipped: Zipped) -> None:
     assert bob.refusal.reason == Reason.BAD_MANIFEST
 
 
-@pytest.mark.parametrize("data", [b"name\nAnn\n", b"file,file\n", b"\xff\xfe", b'file\n"unclosed'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"name\nAnn\n",
+        b"file,file\n",
+        b"\xff\xfe",
+        b'file\n"unclosed',
+        b"file," + b"x" * 4097,
+        b"file,\0",
+        ",".join(["file", *(f"{n:05}" + "x" * 131_000 for n in range(39))]).encode(),
+    ],
+)
 def test_a_manifest_that_cannot_be_read_refuses_the_archive(zipped: Zipped, data: bytes) -> None:
     with pytest.raises(Refused) as refusal:
         plan(zipped({"manifest.csv": data, "a.jpg": b"x"}))
@@ -81,6 +92,21 @@ def test_a_manifest_that_cannot_be_read_refuses_the_archive(zipped: Zipped, data
 def test_a_file_named_twice_in_the_manifest_is_refused_alone() -> None:
     lines = manifest.read(b"file,name\na.jpg,Ann\na.jpg,Bob\nb.jpg,Bob\n", {}, 10)
     assert (lines["a.jpg"].fault, lines["b.jpg"].fault) == ("the manifest names it twice", "")
+
+
+@pytest.mark.parametrize(("columns", "fault"), [(8, ""), (9, "in the manifest attributes are larger than 16384 bytes")])
+def test_a_line_holds_as_many_attributes_as_a_person_may_have_names_included(columns: int, fault: str) -> None:
+    header = ["file", *(f"{n:02000}" for n in range(columns))]
+    lines = manifest.read("\n".join((",".join(header), "a.jpg" + ",v" * columns, "b.jpg,v")).encode(), {}, 10)
+    assert (lines["a.jpg"].fault, len(lines["a.jpg"].attributes)) == (fault, 0 if fault else columns)
+    assert (lines["b.jpg"].fault, len(lines["b.jpg"].attributes)) == ("", 1)
+
+
+@pytest.mark.parametrize("field", ["name", "external_id", "consent_basis"])
+@pytest.mark.parametrize("text", ["x" * 201, "a\0b", "a\x1bb", "a\u202eb"])
+def test_what_the_api_takes_for_no_text_a_manifest_does_not_give_either(zipped: Zipped, field: str, text: str) -> None:
+    (item,) = plan(zipped({"a.jpg": b"x", "manifest.csv": f"file,{field}\na.jpg,{text}\n".encode()})).items
+    assert item.refusal is not None
 
 
 @pytest.mark.parametrize("limits", [{"max_entries": 1}, {"max_directory_bytes": 60}])

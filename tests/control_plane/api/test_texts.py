@@ -34,26 +34,6 @@ def test_the_document_takes_the_names_that_are_taken_and_no_others(written: str)
             check(written)
 
 
-@pytest.mark.parametrize("value", [{"n": 2**64}, {"n": "x" * 16_384}, {"n": {"m": -(2**63) - 1}}])
-def test_attributes_that_no_copy_can_hold_are_refused(value: dict[str, object]) -> None:
-    with pytest.raises(Invalid, match="attributes"):
-        texts.attributes(value)
-
-
-def test_attributes_are_anything_else() -> None:
-    value = {"a": [1, {"b": None}], "c": 1.5}
-    assert texts.attributes(value) == value
-
-
-def test_attributes_are_nested_so_deep_and_no_deeper() -> None:
-    value: dict[str, object] = {"innermost": 1}
-    for _ in range(31):
-        value = {"a": value}
-    assert texts.attributes(value) == value
-    with pytest.raises(Invalid, match="deeper"):
-        texts.attributes({"a": value})
-
-
 @pytest.mark.parametrize("written", ["", "Mars/Olympus", "../../etc/passwd", "Europe", "/etc/UTC", "x\0"])
 def test_a_time_zone_that_does_not_exist_is_refused(written: str) -> None:
     assert texts.time_zone("Europe/Berlin") == "Europe/Berlin"

@@ -182,6 +182,32 @@ def test_a_backup_that_lacks_a_file_is_refused_before_anything_changes(place: Pl
     assert place.blobs.get(lost) == PHOTO
 
 
+@pytest.mark.parametrize("linked", ["the photo", "its folder", "all files"])
+def test_a_link_in_a_backup_is_not_followed_and_nothing_changes(local: Place, linked: str) -> None:
+    photo = local.person("Eve")
+    folder = local.take()
+    path = BlobStore(folder / backup.BLOBS).path(photo)
+    link = {"the photo": path, "its folder": path.parent, "all files": folder / backup.BLOBS}[linked]
+    link.rename(local.folder / "elsewhere")
+    link.symlink_to(local.folder / "elsewhere")
+    local.blobs.path(photo).unlink()
+    later = local.person("Later")
+    with pytest.raises(BadBackup, match=r"leads elsewhere") as refused:
+        local.put_back(folder)
+    assert (photo in refused.value.message, "link" in refused.value.remedy) == (True, True)
+    assert local.names() == ["Eve", "Later"]
+    assert list(local.blobs.names()) == [later]
+
+
+def test_a_backup_is_found_by_a_link_to_its_folder(local: Place) -> None:
+    photo = local.person("Ann")
+    link = local.folder / "latest"
+    link.symlink_to(local.take())
+    local.blobs.path(photo).unlink()
+    local.put_back(link)
+    assert local.blobs.get(photo) == PHOTO
+
+
 def test_an_import_whose_archive_is_gone_is_cancelled_and_others_go_on(local: Place) -> None:
     with local.database.write() as connection:
         for name in ("imports/01", "imports/02"):
