@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from control_plane.store.db import Connection
+from control_plane.store.db import Connection, of_one
 from faces.errors import RollcallError
 
 T = TypeVar("T")
@@ -82,25 +82,28 @@ class Gatherer:
     """`write` commits what has come in since the last commit. For one event loop."""
 
     def __init__(self, write: Write) -> None:
-        self._works: Gathered[Work, Any] = Gathered(write, _outcomes, at_once=AT_ONCE)
+        self._works: Gathered[Work, Any] = Gathered(write, one_by_one, at_once=AT_ONCE)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Do something in a transaction shared with others; returns when it has committed.
 
-        A RollcallError that `work` raises is raised here, takes back what `work` did, and harms no other.
+        What `work` raises is raised here, takes back what `work` did, and harms no other, unless it is the database
+        that failed.
         """
         done: T = await self._works.add(work)
         return done
 
 
-def _outcomes(connection: Connection, works: list[Work]) -> list[Any]:
+def one_by_one(connection: Connection, works: Sequence[Work]) -> list[Any]:
+    """What each of the works returns, or raised after its own part of the transaction was rolled back."""
     return [_outcome(connection, work) for work in works]
 
 
 def _outcome(connection: Connection, work: Work) -> Any:
-    """What `work` returns, or raised after its own part of the transaction was rolled back."""
     try:
         with connection.begin_nested():
             return work(connection)
-    except RollcallError as error:
+    except Exception as error:
+        if not of_one(error):
+            raise
         return error

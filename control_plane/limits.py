@@ -57,15 +57,18 @@ class Buckets:
 
     def take(self, who: str, now: float) -> float:
         """Take one at `now` (seconds); returns 0, or the seconds until there will be one, and then nothing is taken."""
+        wait = self.wait(who, now)
         full_at = max(self._full_at.pop(who, now), now)
-        wait = full_at - now - (self._rate.count - 1) * self._rate.every_s
-        # A full bucket is not one part in a million short of a token.
-        if wait <= self._rate.every_s * 1e-6:
-            full_at, wait = full_at + self._rate.every_s, 0.0
-        self._full_at[who] = full_at
+        self._full_at[who] = full_at if wait else full_at + self._rate.every_s
         if len(self._full_at) > self._most:
             self._full_at.popitem(last=False)
         return wait
+
+    def wait(self, who: str, now: float) -> float:
+        """0 if there is one to take at `now` (seconds), or the seconds until there will be one."""
+        wait = max(self._full_at.get(who, now), now) - now - (self._rate.count - 1) * self._rate.every_s
+        # A full bucket is not one part in a million short of a token.
+        return wait if wait > self._rate.every_s * 1e-6 else 0.0
 
 
 class Limits:
@@ -76,10 +79,18 @@ class Limits:
 
     def take(self, cost: Cost, who: str, now: float) -> None:
         """Raises TooManyRequests if this caller has had as much as is allowed by `now` (seconds)."""
-        buckets = self._buckets.get(cost)
-        wait = 0.0 if buckets is None else buckets.take(who, now)
-        if wait:
-            raise TooManyRequests(f"more than LIMIT_{cost.upper()} allows", retry_after_s=wait)
+        if (buckets := self._buckets.get(cost)) is not None:
+            _check(cost, buckets.take(who, now))
+
+    def check(self, cost: Cost, who: str, now: float) -> None:
+        """The same, and nothing is taken: for what is counted only when it fails."""
+        if (buckets := self._buckets.get(cost)) is not None:
+            _check(cost, buckets.wait(who, now))
+
+
+def _check(cost: Cost, wait_s: float) -> None:
+    if wait_s:
+        raise TooManyRequests(f"more than LIMIT_{cost.upper()} allows", retry_after_s=wait_s)
 
 
 def network(address: str) -> str:

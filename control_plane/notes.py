@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
+from control_plane.gather import one_by_one
 from control_plane.store import audit
 from control_plane.store.chain import DONE, Entry
-from control_plane.store.db import Connection, Unavailable
+from control_plane.store.db import Connection, Unavailable, of_one
 from faces.errors import RollcallError
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,9 @@ ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|default")
 
 SOON_S = 0.25
 """How long a look may wait for others, to be written with them."""
+
+LONGEST_ADDRESS = 64
+"""A proxy may pass on whatever it was told."""
 
 AT_ONCE = 500
 MOST_WAITING = 10_000
@@ -65,7 +70,7 @@ class Note:
             resource_id=one,
             other_id=other,
             site_id=site,
-            address=self.address,
+            address=self.address[:LONGEST_ADDRESS],
             request_id=self.request_id,
             outcome=outcome,
         )
@@ -114,7 +119,7 @@ class Looks:
     async def _write_some(self) -> None:
         some = [self._waiting[i] for i in range(min(AT_ONCE, len(self._waiting)))]
         # Once handed over it is written whole, whether or not who waits for it is cancelled.
-        written = asyncio.ensure_future(self._write(lambda connection: audit.append(connection, some)))
+        written = asyncio.ensure_future(self._append(some))
         try:
             await asyncio.shield(written)
         except asyncio.CancelledError:
@@ -122,6 +127,18 @@ class Looks:
             self._taken(len(some))
             raise
         self._taken(len(some))
+
+    async def _append(self, some: list[Entry]) -> None:
+        try:
+            await self._write(lambda connection: audit.append(connection, some))
+        except Exception as error:
+            if isinstance(error, RollcallError) or not of_one(error):
+                raise
+            # It would fail for ever, and whatever waits behind it with it: what can be written is.
+            each = [partial(audit.append, entries=[entry]) for entry in some]
+            for entry, outcome in zip(some, await self._write(lambda c: one_by_one(c, each)), strict=True):
+                if outcome is not None:
+                    log.error("a look is left out of the audit log: %s: %s", entry.action, type(outcome).__name__)
 
     def _taken(self, count: int) -> None:
         for _ in range(count):

@@ -25,7 +25,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 
@@ -48,11 +48,16 @@ FRAMES_PROTOCOL: Final = "rollcall.frames.v1"
 """One camera's frames as binary (`pack_frame`), and nothing else."""
 
 
+Signed64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""Numbers of other programs, within what every database holds."""
+
+
 class Position(msgspec.Struct, frozen=True):
     """How far a copy of a gallery has got, provably: its revision and the XOR of its row hashes (signed 64 bit)."""
 
-    revision: int
-    checksum: int
+    revision: Signed64
+    checksum: Signed64
 
 
 START: Final = Position(0, 0)
@@ -214,16 +219,16 @@ class Funnel(msgspec.Struct, frozen=True, kw_only=True):
     `margin`: two are about equally near; `lease_expired`: recognised, but the edge may let nobody pass.
     """
 
-    recognised: int = 0
-    too_small: int = 0
-    too_blurred: int = 0
-    turned: int = 0
-    not_clear: int = 0
-    too_brief: int = 0
-    no_candidate: int = 0
-    not_near: int = 0
-    margin: int = 0
-    lease_expired: int = 0
+    recognised: Count = 0
+    too_small: Count = 0
+    too_blurred: Count = 0
+    turned: Count = 0
+    not_clear: Count = 0
+    too_brief: Count = 0
+    no_candidate: Count = 0
+    not_near: Count = 0
+    margin: Count = 0
+    lease_expired: Count = 0
 
 
 class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -232,9 +237,9 @@ class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     up: bool
     fps: float
-    width: int = 0
-    height: int = 0
-    dropped: int = 0
+    width: Count = 0
+    height: Count = 0
+    dropped: Count = 0
     funnel: Funnel | None = None
 
 
@@ -242,7 +247,7 @@ class LinkStatus(msgspec.Struct, frozen=True, tag="status"):
     """Up the link, every few seconds: how the edge is."""
 
     cameras: list[CameraStatus]
-    spooled: int
+    spooled: Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
 
 
 LinkDown = Hint | Watch | Ordered

@@ -323,6 +323,14 @@ def _postgres(statement_timeout_s: int) -> dict[str, Any]:
     }
 
 
+def of_one(error: Exception) -> bool:
+    """Whether an error is about the values of one of several who share a transaction: neither the transaction's nor the
+    database's, so that the others can go on where a savepoint has undone it."""
+    if isinstance(error, sa.exc.DataError | psycopg.DataError):
+        return True
+    return not isinstance(error, sa.exc.SQLAlchemyError | psycopg.Error | sqlite3.Error)
+
+
 def _sqlstate(error: BaseException | None) -> str:
     return getattr(getattr(error, "orig", error), "sqlstate", None) or ""
 

@@ -9,6 +9,7 @@ import time
 import msgspec
 from starlette.websockets import WebSocket
 
+from control_plane.api.route import checked
 from control_plane.auth import EDGE, Caller, check_edge, edge_of
 from control_plane.fanout import Frame, Lens
 from control_plane.parts import first_of
@@ -79,7 +80,7 @@ class Session:
         while True:
             message = await received(self._websocket)
             if isinstance(message, str):
-                await self._keep(decode_text(message, LinkStatus))
+                await self._keep(checked(decode_text(message, LinkStatus), "status"))
             else:
                 self._publish(message)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from control_plane.auth import EDGE, TICKET_PROTOCOL, Caller, Need
 from control_plane.feed import News
+from control_plane.limits import Cost, network
 from control_plane.notes import Note
 from control_plane.parts import first_of
 from control_plane.plane import Plane
 from control_plane.problems import TABLE, Forbidden, Unauthenticated
 from control_plane.store import tickets
+from control_plane.store.tickets import Bearer
 from control_plane.ws.protocol import cut
 from faces.errors import RollcallError
 
@@ -51,23 +54,38 @@ class Socket:
         await self.endpoint(websocket, self.plane, caller)
 
     async def _caller(self, websocket: WebSocket) -> Caller:
-        """Who opens it: by a ticket where one is offered, else by the headers; raises Unauthenticated and Forbidden."""
+        """Who opens it: by a ticket where one is offered, else by the headers; raises Unauthenticated, Forbidden, and
+        TooManyRequests for too many tickets that were not good."""
         offered = [p for p in websocket.scope["subprotocols"] if p.startswith(TICKET_PROTOCOL)]
         if not offered:
             return await self.plane.admit(websocket, self.needs)
-        ticket, now = offered[0].removeprefix(TICKET_PROTOCOL), self.plane.clock()
-        bearer = await self.plane.write(lambda c: tickets.redeem(c, ticket, now))
+        who = network(_address(websocket))
+        self.plane.limits.check(Cost.SIGN_IN, who, time.monotonic())
+        bearer = await self._redeemed(offered[0].removeprefix(TICKET_PROTOCOL))
         if bearer is None:
+            self.plane.limits.take(Cost.SIGN_IN, who, time.monotonic())
             raise Unauthenticated("this ticket is not good any more", remedy="Take a new one for each socket.")
         return await self.plane.admit_bearer(bearer, self.needs)
+
+    async def _redeemed(self, ticket: str) -> Bearer | None:
+        """Whom the ticket stands for. Anybody may make one up: for those that are not good no writer waits."""
+        now = self.plane.clock()
+        if not tickets.FORM.fullmatch(ticket):
+            return None
+        if not await self.plane.read(lambda c: tickets.good(c, ticket, now)):
+            return None
+        return await self.plane.write(lambda c: tickets.redeem(c, ticket, now))
 
 
 def looked(websocket: WebSocket, plane: Plane, caller: Caller, action: str, resource_id: str | None = None) -> None:
     """Have the audit log told who looks, and at what; raises Unavailable where it cannot be written."""
     plane.looks.check()
-    address = websocket.client.host if websocket.client else ""
-    note = Note(actor=caller.actor, action=action, address=address, resource_id=resource_id)
+    note = Note(actor=caller.actor, action=action, address=_address(websocket), resource_id=resource_id)
     plane.looks.add(note.entry(plane.clock()))
+
+
+def _address(websocket: WebSocket) -> str:
+    return websocket.client.host if websocket.client else ""
 
 
 async def while_valid(plane: Plane, caller: Caller, need: Need, work: Coroutine[Any, Any, None]) -> None:

@@ -13,7 +13,7 @@ from control_plane.auth import EVENTS_READ, Caller
 from control_plane.fanout import Lens, Mailbox
 from control_plane.feed import News, event_message
 from control_plane.parts import first_of
-from control_plane.plane import Plane
+from control_plane.plane import KNOWN_WITHIN_S, Plane
 from control_plane.problems import Forbidden
 from control_plane.store import events
 from control_plane.store.events import Wanted
@@ -165,6 +165,7 @@ class Watcher:
         self._plane = plane
         self._caller = caller
         self._lenses: set[Lens] = set()
+        self._told: set[Lens] = set()
         self._cursor: int | None = None
         self._cameras: tuple[PlacedCamera, ...] | None = None
         self._wake = asyncio.Event()
@@ -192,7 +193,7 @@ class Watcher:
                 raise Invalid(f"a message is longer than {LONGEST_MESSAGE}")
             asked: Asked = decode_text(message, Asked)  # type: ignore[arg-type]
             if isinstance(asked, WatchCamera):
-                self._watch(Lens(asked.edge, asked.camera), asked.fps)
+                await self._watch(Lens(asked.edge, asked.camera), asked.fps)
             elif isinstance(asked, Unwatch):
                 self._plane.fanout.unwatch(self._mailbox, self._lenses)
                 self._lenses.clear()
@@ -203,16 +204,28 @@ class Watcher:
             else:
                 await self._follow(asked.after)
 
-    def _watch(self, lens: Lens, fps: float | None) -> None:
+    async def _watch(self, lens: Lens, fps: float | None) -> None:
         if len(self._lenses) >= MOST_LENSES:
             raise Invalid(f"at most {MOST_LENSES} cameras are watched at once")
-        sites = self._caller.sites
-        if sites is not None and self._plane.feed.news.places.get(lens.edge) not in sites:
-            raise NotFound(f"there is no edge {lens.edge!r}")
-        if lens not in self._lenses:
-            looked(self._websocket, self._plane, self._caller, WATCHED, lens.edge)
+
+        async def known() -> bool | None:
+            place, sites = self._plane.feed.news.places.get(lens.edge), self._caller.sites
+            return (place is not None and (sites is None or place in sites)) or None
+
+        # Whoever asks may know of a new edge from another process, or from the database.
+        if not await self._plane.feed.until(known, KNOWN_WITHIN_S):
+            raise NotFound(f"there is no edge {lens.edge[:64]!r}")
+        self._tell(lens)
         self._lenses.add(lens)
         self._plane.fanout.watch(self._mailbox, lens, fps)
+
+    def _tell(self, lens: Lens) -> None:
+        """Have the audit log told of each camera once a socket; of very many, whose names may be made up, only of
+        which edges they are."""
+        told = lens if len(self._told) < MOST_LENSES else Lens(lens.edge, "")
+        if not self._told & {lens, told}:
+            looked(self._websocket, self._plane, self._caller, WATCHED, lens.edge)
+            self._told.add(told)
 
     async def _follow(self, after: int | None) -> None:
         # The log itself is asked: a client that was quicker than the feed may be ahead of its news.

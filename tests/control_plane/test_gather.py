@@ -8,9 +8,10 @@ import pytest
 import sqlalchemy as sa
 
 from control_plane.gather import AT_ONCE, Gathered, Gatherer
-from control_plane.store.db import Connection, Database
+from control_plane.store.db import Connection, Database, Unavailable
 from control_plane.store.tables import counters
 from faces.errors import Invalid, RollcallError
+from tests import services
 
 
 class Writer:
@@ -57,6 +58,37 @@ def test_many_writes_share_a_commit_and_one_that_raises_takes_back_its_own(datab
     assert all(isinstance(outcomes[n], Invalid) for n in range(2 * AT_ONCE) if n not in good)
     assert names(database) == {f"n{n}" for n in good}
     assert writer.commits <= 3
+
+
+def test_one_that_no_database_takes_costs_itself_alone(database: Database) -> None:
+    writer = Writer(database)
+
+    def too_large(connection: Connection) -> None:
+        connection.execute(counters.insert().values(name="n-large", value=2**63))
+
+    async def run() -> list[Any]:
+        gatherer = Gatherer(writer.write)
+        works = [count(1), too_large, count(2)]
+        return await asyncio.gather(*map(gatherer.write, works), return_exceptions=True)
+
+    first, failed, last = asyncio.run(run())
+    assert (first, last) == (1, 2)
+    assert isinstance(failed, OverflowError | sa.exc.DataError)
+    assert names(database) == {"n1", "n2"}
+    assert writer.commits == 1
+
+
+def test_a_database_that_is_lost_is_told_to_all() -> None:
+    def lose(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async def run() -> list[Any]:
+        gatherer = Gatherer(Writer(postgres).write)
+        return await asyncio.gather(*map(gatherer.write, [count(1), lose, count(2)]), return_exceptions=True)
+
+    with services.migrated_postgres() as url, Database(url) as postgres:
+        assert {type(outcome) for outcome in asyncio.run(run())} == {Unavailable}
+        assert names(postgres) == set()
 
 
 def test_a_commit_that_fails_is_told_to_all_and_the_next_one_works(store: Database) -> None:

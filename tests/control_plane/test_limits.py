@@ -67,6 +67,18 @@ def test_a_limit_names_its_setting_and_when_to_come_again() -> None:
     assert error.value.retry_after_s == 3
 
 
+def test_to_ask_whether_there_is_one_takes_none() -> None:
+    limits = Limits({Cost.SIGN_IN: Rate(1, 2.5), Cost.JOIN: None})
+    for _ in range(3):
+        limits.check(Cost.SIGN_IN, "a", 0.0)
+        limits.check(Cost.JOIN, "a", 0.0)
+    limits.take(Cost.SIGN_IN, "a", 0.0)
+    with pytest.raises(TooManyRequests, match="LIMIT_SIGN_IN") as error:
+        limits.check(Cost.SIGN_IN, "a", 0.0)
+    assert error.value.retry_after_s == 3
+    limits.check(Cost.SIGN_IN, "a", 2.5)
+
+
 @pytest.mark.parametrize(
     ("address", "whose"),
     [

@@ -20,8 +20,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ID = "01890000-0000-7000-8000-000000000000"
 
 
-def entry(outcome: str = "done") -> Entry:
-    return Entry(at=NOW, actor="key:k", action="event.list", resource="event", outcome=outcome)
+def entry(outcome: str = "done", actor: str = "key:k") -> Entry:
+    return Entry(at=NOW, actor=actor, action="event.list", resource="event", outcome=outcome)
+
+
+def test_an_address_is_no_longer_than_its_column() -> None:
+    assert Note("key:k", "event.list", address="x" * 1000).entry(NOW).address == "x" * 64
 
 
 @pytest.mark.parametrize(
@@ -114,3 +118,29 @@ def test_looks_that_are_being_written_at_the_end_are_written_once(monkeypatch: p
 
     asyncio.run(story())
     assert len(written) == 1
+
+
+@pytest.mark.parametrize("closing", [False, True])
+def test_a_look_that_no_database_takes_is_left_out_and_holds_up_no_other(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, closing: bool
+) -> None:
+    monkeypatch.setattr(notes, "SOON_S", 60.0 if closing else 0.0)
+
+    async def story() -> None:
+        async def write(work: Callable[[Any], Any]) -> Any:
+            return await asyncio.to_thread(database.committed, work)
+
+        looks = Looks(write)
+        for actor in ("key:a", "key:\ud800", "key:b"):
+            looks.add(entry(actor=actor))
+        if not closing:
+            assert looks._writing is not None
+            await looks._writing
+        looks.add(entry(actor="key:c"))
+        await looks.close()
+
+    asyncio.run(story())
+    with database.read() as connection:
+        assert [row.actor for row in audit.listing(connection)] == ["key:a", "key:b", "key:c"]
+        assert audit.verify(connection) is None
+    assert "left out of the audit log" in caplog.text

@@ -97,6 +97,12 @@ def test_an_edge_that_reports_itself_ahead_sounds_an_alarm(server: Any) -> None:
     assert [alarm["kind"] for alarm in alarms] == ["edge_ahead"]
 
 
+@pytest.mark.parametrize("position", [Position(2**63, 0), Position(0, 2**63)])
+def test_a_position_that_no_copy_can_have_is_refused(either: Any, position: Position) -> None:
+    refused = either.edge().call("PUT", "/v1/edge/galleries/default", Report(position=position))
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid")
+
+
 def test_a_gallery_its_site_does_not_follow_is_not_there_for_an_edge(server: Any) -> None:
     site = server.post("/v1/sites", json={"name": "apart", "galleries": []}).json()["name"]
     edge = server.edge(site=site)

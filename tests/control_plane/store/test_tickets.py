@@ -21,7 +21,10 @@ def test_a_ticket_is_good_once_and_stands_for_its_key(database: Database) -> Non
         key_id = keys.id_of(keys.create(connection, Role.VIEWER, NOW))
         text = tickets.issue(connection, Bearer(key_id), NOW)
         anybodys = tickets.issue(connection, Bearer(), NOW)
+        assert tickets.FORM.fullmatch(text)
+        assert tickets.good(connection, text, NOW)
         assert tickets.redeem(connection, text, NOW) == Bearer(key_id)
+        assert not tickets.good(connection, text, NOW)
         assert tickets.redeem(connection, text, NOW) is None
         assert tickets.redeem(connection, anybodys, NOW) == Bearer()
         assert tickets.redeem(connection, "made up", NOW) is None
@@ -41,6 +44,7 @@ def test_a_ticket_is_good_for_half_a_minute_and_then_cleared_away(database: Data
     with database.write() as connection:
         early, late = (tickets.issue(connection, Bearer(), NOW) for _ in range(2))
         assert tickets.redeem(connection, early, NOW + GOOD_FOR - timedelta(seconds=1)) is not None
+        assert not tickets.good(connection, late, NOW + GOOD_FOR)
         assert tickets.redeem(connection, late, NOW + GOOD_FOR) is None
         last = tickets.issue(connection, Bearer(), NOW + GOOD_FOR)
         (held,) = connection.execute(sa.select(rows.c.id)).scalars()

@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from control_plane.ws import edges, links
 from faces import wire
-from faces.wire import CameraStatus, FrameHeader, Hint, LinkStatus, Watch, unpack_frame
+from faces.wire import CameraStatus, FrameHeader, Funnel, Hint, LinkStatus, Watch, unpack_frame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JPEG = b"\xff\xd8live"
@@ -120,6 +120,23 @@ def test_of_two_connections_of_one_edge_the_newest_stays(server: Any) -> None:
 def test_an_edge_that_says_nonsense_is_told_and_cut_off(server: Any, message: str | bytes) -> None:
     with server.edge().link() as link:
         link.send(message)
+        assert close_code(link) == 4400
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        LinkStatus(cameras=[], spooled=2**31),
+        LinkStatus(cameras=[], spooled=-1),
+        LinkStatus(cameras=[CameraStatus(name="a\0b", up=True, fps=1)], spooled=0),
+        LinkStatus(cameras=[CameraStatus(name="door", up=True, fps=1, dropped=2**63)], spooled=0),
+        LinkStatus(cameras=[CameraStatus(name="door", up=True, fps=1, dropped=-(2**63) - 1)], spooled=0),
+        LinkStatus(cameras=[CameraStatus(name="door", up=True, fps=1, funnel=Funnel(margin=2**64))], spooled=0),
+    ],
+)
+def test_a_status_that_no_database_takes_is_refused(either: Any, status: LinkStatus) -> None:
+    with either.edge().link() as link:
+        link.send(wire.encode_text(status))
         assert close_code(link) == 4400
 
 

@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from control_plane.auth import Caller
 from control_plane.fanout import Fanout
 from control_plane.feed import Feed, Fresh, News
+from control_plane.store import audit
 from control_plane.ws import session, watchers
 from faces import wire
 from faces.events import Status
@@ -317,10 +318,54 @@ def test_a_watcher_that_says_nonsense_is_told_and_cut_off(server: Any, message: 
 
 
 def test_too_many_cameras_at_once_are_refused(server: Any) -> None:
+    edge = server.edge()
     with watch(server) as socket:
         for n in range(65):
-            socket.send(json.dumps({"type": "watch", "edge": "e", "camera": str(n)}))
+            socket.send(json.dumps({"type": "watch", "edge": edge.id, "camera": str(n)}))
         assert close_code(socket) == 4400
+
+
+@pytest.mark.parametrize("edge", ["nobody", "x" * 65, "\0"])
+def test_an_edge_that_nobody_knows_cannot_be_watched_and_keeps_nobodys_look_from_the_log(
+    either: Any, edge: str, wait_for: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchers, "KNOWN_WITHIN_S", 0.1)
+    with watch(either) as socket:
+        socket.send(json.dumps({"type": "watch", "edge": edge, "camera": "x"}))
+        assert close_code(socket) == 4404
+
+    def told() -> list[str]:
+        with either.database.read() as connection:
+            return [row.action for row in audit.listing(connection)]
+
+    either.get("/v1/events")
+    wait_for(lambda: told() == ["stream.open", "event.list"])
+
+
+def test_an_edge_can_be_watched_as_soon_as_this_process_hears_of_it(lone: Any) -> None:
+    with watch(lone) as socket:
+        socket.send('{"type":"watch","edge":"late","camera":"door"}')
+        with lone.edge("late").link() as link:
+            until_watched(link, "door")
+
+
+def test_who_watches_the_same_again_and_again_or_invents_cameras_fills_no_log(lone: Any, wait_for: Any) -> None:
+    edge = lone.edge()
+
+    def told(action: str) -> int:
+        with lone.database.read() as connection:
+            return len(audit.listing(connection, limit=1000, wanted=audit.Wanted(action=action)))
+
+    with watch(lone) as socket:
+        for number in range(4 * watchers.MOST_LENSES):
+            for camera in ("door", f"invented {number}"):
+                socket.send(json.dumps({"type": "watch", "edge": edge.id, "camera": camera}))
+            socket.send('{"type":"unwatch"}')
+        socket.send("the end")
+        assert close_code(socket) == 4400
+    lone.get("/v1/events")
+    wait_for(lambda: told("event.list"))
+    assert told("edge.watch_camera") == watchers.MOST_LENSES + 1
 
 
 def stalled(port: int, protocol: str) -> sockets.socket:
