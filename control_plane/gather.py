@@ -104,6 +104,7 @@ def _outcome(connection: Connection, work: Work) -> Any:
         with connection.begin_nested():
             return work(connection)
     except Exception as error:
-        if not of_one(error):
+        told = of_one(error)
+        if told is None:
             raise
-        return error
+        return told

@@ -132,7 +132,7 @@ class Looks:
         try:
             await self._write(lambda connection: audit.append(connection, some))
         except Exception as error:
-            if isinstance(error, RollcallError) or not of_one(error):
+            if isinstance(error, RollcallError) or of_one(error) is None:
                 raise
             # It would fail for ever, and whatever waits behind it with it: what can be written is.
             each = [partial(audit.append, entries=[entry]) for entry in some]

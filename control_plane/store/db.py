@@ -166,7 +166,7 @@ class Database:
         try:
             yield
         except (sa.exc.IntegrityError, psycopg.IntegrityError) as error:
-            raise Conflict("another request has just stored something that this one contradicts") from error
+            raise _contradicted() from error
         except sa.exc.TimeoutError as error:
             raise Unavailable("all connections to the database are in use", remedy="Try again in a moment.") from error
         except (sa.exc.DBAPIError, psycopg.Error) as error:
@@ -323,12 +323,18 @@ def _postgres(statement_timeout_s: int) -> dict[str, Any]:
     }
 
 
-def of_one(error: Exception) -> bool:
-    """Whether an error is about the values of one of several who share a transaction: neither the transaction's nor the
-    database's, so that the others can go on where a savepoint has undone it."""
+def of_one(error: Exception) -> Exception | None:
+    """What one of several who share a transaction is to be told, where an error is about their values alone: the others
+    can go on where a savepoint has undone it. None: it is about the transaction or the database."""
+    if isinstance(error, sa.exc.IntegrityError | psycopg.IntegrityError):
+        return _contradicted()
     if isinstance(error, sa.exc.DataError | psycopg.DataError):
-        return True
-    return not isinstance(error, sa.exc.SQLAlchemyError | psycopg.Error | sqlite3.Error)
+        return error
+    return None if isinstance(error, sa.exc.SQLAlchemyError | psycopg.Error | sqlite3.Error) else error
+
+
+def _contradicted() -> Conflict:
+    return Conflict("another request has just stored something that this one contradicts")
 
 
 def _sqlstate(error: BaseException | None) -> str:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from control_plane.gather import AT_ONCE, Gathered, Gatherer
 from control_plane.store.db import Connection, Database, Unavailable
 from control_plane.store.tables import counters
-from faces.errors import Invalid, RollcallError
+from faces.errors import Conflict, Invalid, RollcallError
 from tests import services
 
 
@@ -76,6 +76,16 @@ def test_one_that_no_database_takes_costs_itself_alone(database: Database) -> No
     assert isinstance(failed, OverflowError | sa.exc.DataError)
     assert names(database) == {"n1", "n2"}
     assert writer.commits == 1
+
+
+def test_one_that_contradicts_what_is_stored_costs_itself_alone(database: Database) -> None:
+    async def run() -> list[Any]:
+        gatherer = Gatherer(Writer(database).write)
+        return await asyncio.gather(*map(gatherer.write, [count(1), count(1), count(2)]), return_exceptions=True)
+
+    first, failed, last = asyncio.run(run())
+    assert (first, type(failed), last) == (1, Conflict, 2)
+    assert names(database) == {"n1", "n2"}
 
 
 def test_a_database_that_is_lost_is_told_to_all() -> None:
