@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 from edge.frames import Sight, live
 from edge.latest import LatestOfEach
 from edge.repeat import Backoff
+from edge.silence import bound_silence
 from faces import wire
 from faces.engine import images
 from faces.errors import Invalid
@@ -117,6 +118,7 @@ class Link:
             open_timeout=5,
             close_timeout=1,
         ) as connection:
+            bound_silence(connection.socket)
             self._connection = connection
             if self._stopping.is_set():
                 # `stop` came before there was a connection to close.
