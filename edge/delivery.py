@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from edge.clock import ClockOffset, elapsed_s
-from edge.plane import ControlPlane, Unanswered
+from edge.plane import ControlPlane, OutOfReach, Unanswered
 from edge.spool import Spool, Spooled
 from faces.errors import Invalid
 from faces.wire import Verdicts
@@ -59,6 +59,10 @@ class Poster:
         began = self._elapsed()
         try:
             verdicts = self._plane.post(batch, self._offset.ahead_s(), zipped=self._zips)
+        except OutOfReach:
+            # Perhaps it was too much for the line to carry in time.
+            self._size = max(1, len(batch) // 2)
+            raise
         except Unanswered as error:
             if error.status not in (400, 413, 422):
                 raise
@@ -80,7 +84,7 @@ class Poster:
     def _pace(self, took_s: float) -> None:
         """Post no more at once than the line takes in a second: what is new does not wait for longer."""
         if took_s > POST_S:
-            self._size = max(LIVE, self._size // 2)
+            self._size = max(min(LIVE, self._size), self._size // 2)
         elif took_s < POST_S / 2:
             self._size = min(BATCH, self._size * 2)
 

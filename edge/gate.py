@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 import requests
+from urllib3.exceptions import ProtocolError
 
 from faces import signing
 from faces.events import Event, original_message
@@ -42,8 +43,8 @@ class Decided(NamedTuple):
 class Gate:
     """Posts the original's three fields for each PASS, one after the other, from a thread of its own.
 
-    A message is tried again while it is young, where the receiver certainly took nothing: it could not be reached, or
-    answered 5xx. With a `key` it is signed by Standard Webhooks, under the event's id. `clock` is one nobody sets.
+    A message is tried again while it is young, where the receiver certainly took nothing: it could not be connected to,
+    or answered 5xx. With a `key` it is signed by Standard Webhooks, under the event's id. `clock` is one nobody sets.
     """
 
     def __init__(
@@ -67,10 +68,9 @@ class Gate:
         self._put(Decided(self.clock() if decided_s is None else decided_s, event))
 
     def run(self) -> None:
-        with requests.Session() as session:
-            while (decided := self._waiting.get()) is not None:
-                while not self._settled(session, decided) and not self._stopping.wait(RETRY_S):
-                    pass
+        while (decided := self._waiting.get()) is not None:
+            while not self._settled(decided) and not self._stopping.wait(RETRY_S):
+                pass
 
     def stop(self) -> None:
         """End after what waits has been tried once."""
@@ -90,28 +90,33 @@ class Gate:
         if dropped := self._waiting.get_nowait():
             log.error("the gate does not keep up: event %s is not posted", dropped.event.id)
 
-    def _settled(self, session: requests.Session, decided: Decided) -> bool:
+    def _settled(self, decided: Decided) -> bool:
         """One attempt; False where another may be made."""
         left_s = decided.at_s + self._max_age - self.clock()
         if left_s <= 0:
             log.error("event %s is too old to open the gate", decided.event.id)
             return True
         try:
-            return self._post(session, decided.event, left_s)
+            return self._post(decided.event, left_s)
         except requests.ConnectionError as error:
+            if isinstance(error.args[0], ProtocolError):
+                # There was a connection: the gate may have opened.
+                log.error("the gate broke off: event %s may not have opened it", decided.event.id)
+                return True
             log.error("the gate cannot be reached (%s): event %s", type(error).__name__, decided.event.id)
             return False
         except requests.RequestException as error:
             log.error("the gate does not answer (%s) to event %s", type(error).__name__, decided.event.id)
             return True
 
-    def _post(self, session: requests.Session, event: Event, left_s: float) -> bool:
+    def _post(self, event: Event, left_s: float) -> bool:
         body = msgspec.json.encode(original_message(event))
         headers = {"Content-Type": "application/json"}
         if self._key:
             headers |= signing.headers(str(event.id), self._now(), body, [self._key])
         connect_s, answer_s = TIMEOUT_S
-        with session.post(
+        # By a connection of its own: of one that was kept, nobody knows whether what fails on it has arrived.
+        with requests.post(
             self._url,
             data=body,
             headers=headers,

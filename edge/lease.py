@@ -44,9 +44,10 @@ class Lease:
         return 0 < self.days * DAY_S <= self.spent_s(now)
 
     def due(self, now: float, wall: float) -> Spent | None:
-        """What is to be saved now, if anything: each minute, and when a confirmation has changed much."""
-        spent = now - self._confirmed
-        if self._saved is not None and abs(spent - self._saved.seconds) < SAVE_EVERY_S:
+        """What is to be saved now, if anything: each minute, and when a confirmation or the wall clock has changed it
+        much. What is saved bears the time, so that a restart adds only what the edge was off for."""
+        spent, saved = now - self._confirmed, self._saved
+        if saved and abs(spent - saved.seconds) < SAVE_EVERY_S and 0 <= wall - saved.at < SAVE_EVERY_S:
             return None
         self._saved = Spent(spent, wall)
         return self._saved

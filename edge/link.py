@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 from edge.frames import Sight, live
 from edge.latest import LatestOfEach
 from edge.repeat import Backoff
+from edge.silence import bound_silence
 from faces import wire
 from faces.engine import images
 from faces.errors import Invalid
@@ -23,6 +24,9 @@ from faces.wire import Hint, LinkDown, LinkStatus, Ordered, Watch
 log = logging.getLogger("edge.link")
 
 STATUS_EVERY_S = 5.0
+
+STEADY_S = 10.0
+"""A link that ends sooner is made again with growing waits, as one that does not come up."""
 
 FRAMES_PER_S = 15
 """Live frames sent of each camera, at most."""
@@ -59,7 +63,7 @@ class Leases:
 
 class Link:
     """Holds the link. `hinted` is called when there is something to sync, with the hint if there was one; `status` for
-    what is sent of the edge; `ordered` when there are camera orders to fetch."""
+    what is sent of the edge; `ordered` when there are camera orders to fetch. `clock` is one nobody sets."""
 
     def __init__(
         self,
@@ -70,8 +74,10 @@ class Link:
         ordered: Callable[[], None],
         status: Callable[[], LinkStatus],
         quality: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = url
+        self._clock = clock
         self._headers = headers
         self._hinted = hinted
         self._ordered = ordered
@@ -112,11 +118,12 @@ class Link:
             open_timeout=5,
             close_timeout=1,
         ) as connection:
+            bound_silence(connection.socket)
             self._connection = connection
             if self._stopping.is_set():
                 # `stop` came before there was a connection to close.
                 return
-            self._backoff.reset()
+            up_since = self._clock()
             log.info("the link is up")
             # Hints may have been missed while there was no link.
             self._hinted(None)
@@ -130,6 +137,8 @@ class Link:
                 connection.close()
                 self._sights.put("", None)
                 sender.join()
+                if self._clock() - up_since >= STEADY_S:
+                    self._backoff.reset()
                 log.info("the link is down")
 
     def _received(self, message: str | bytes) -> None:

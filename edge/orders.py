@@ -81,6 +81,13 @@ class Orders:
         except RollcallError as error:
             log.warning("order for camera %s: %s", order.camera, error.message)
             return OrderOutcome(done=False, message=error.message, remedy=error.remedy)
+        except OSError as error:
+            log.error("order for camera %s: %s", order.camera, error)
+            return OrderOutcome(
+                done=False,
+                message=f"the edge cannot keep its cameras: {error.strerror}",
+                remedy="See whether the disk that DATA_DIR lies on is full or broken, then order it once more.",
+            )
 
     def _change(self, order: CameraOrder) -> OrderOutcome:
         cameras = managed.load(self._folder, lambda: self._seal)

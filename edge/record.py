@@ -29,7 +29,7 @@ class Recorder:
             log.info("%s", line(event), extra=told)
             try:
                 self._spool.append(event)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 log.error("event %s is lost: the spool cannot be written to (%s)", event.id, error, extra=told)
             if self._gate and event.status is Status.PASS:
                 self._gate.offer(event, decided_s)

@@ -97,7 +97,7 @@ class Repeater:
     def _try(self) -> float:
         try:
             wait = self._work()
-        except (RollcallError, sqlite3.Error) as error:
+        except (RollcallError, sqlite3.Error, OSError) as error:
             log.log(logging.DEBUG if self.failing else logging.WARNING, "%s: %s", self._name, error)
             self.failing = True
             asked_s = error.retry_after_s if isinstance(error, Busy) else 0.0

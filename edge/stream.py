@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from edge.frames import Sight
 from edge.latest import LatestOfEach
 from edge.repeat import Backoff
+from edge.silence import bound_silence
 from faces.engine import images
 from faces.events import Status
 from faces.wire import Seen
@@ -63,6 +64,7 @@ class Stream:
                 with connect(
                     self._url, compression=None, max_size=MOST_BYTES, open_timeout=5, close_timeout=1
                 ) as server:
+                    bound_silence(server.socket)
                     log.info("the stream server is connected")
                     self._backoff.reset()
                     self._push(server)

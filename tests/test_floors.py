@@ -81,7 +81,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sqlalchemy": ("control_plane.store", "migrations"),
     "starlette": ("control_plane",),
     "python_multipart": ("control_plane",),
-    "urllib3": ("jobs.outbound",),
+    "urllib3": ("edge.gate", "jobs.outbound"),
     "uvicorn": ("control_plane",),
     "websockets": ("edge", "rollcall"),
 }

@@ -40,15 +40,23 @@ class Receiver:
         self.open = threading.Event()
         self.open.set()
         self.status = 200
+        self.silent = False
+        self.callers: set[tuple[str, int]] = set()
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
+                receiver.callers.add(self.client_address)
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.headers.append({name.lower(): value for name, value in self.headers.items()})
                 receiver.bodies.append(body)
                 receiver.posts.append(json.loads(body))
                 receiver.open.wait(20)
+                if receiver.silent:
+                    self.close_connection = True
+                    return
                 self.send_response(receiver.status)
                 self.send_header("Content-Length", "0")
                 self.send_header("Location", "/elsewhere")
@@ -57,9 +65,13 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self._handler = Handler
+        self.start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/face-event?token=secret"
+
+    def start(self, port: int = 0) -> None:
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), self._handler)
+        self.server.daemon_threads = True
         self._thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self._thread.start()
 
@@ -154,6 +166,40 @@ def test_a_decision_is_tried_again_while_it_is_young_and_not_a_moment_longer(
     gate.offer(passed(2))
     until(lambda: receiver.posts[-1]["name"] == "Ada 2")
     assert [post["name"] for post in receiver.posts].count("Ada 2") == 1
+
+
+def test_a_gate_that_was_told_and_breaks_off_is_not_told_again(
+    gate: Gate, receiver: Receiver, until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.silent = True
+    gate.offer(passed(1))
+    until(lambda: str(passed(1).id) in caplog.text)
+    receiver.silent = False
+    gate.offer(passed(2))
+    until(lambda: receiver.posts and receiver.posts[-1]["name"] == "Ada 2")
+    assert [post["name"] for post in receiver.posts] == ["Ada 1", "Ada 2"]
+    assert "secret" not in caplog.text
+
+
+def test_no_connection_is_kept_since_it_may_be_dead_when_the_next_one_stands_there(
+    gate: Gate, receiver: Receiver, until: Callable[..., None]
+) -> None:
+    for number in range(3):
+        gate.offer(passed(number))
+    until(lambda: len(receiver.posts) == 3)
+    assert len(receiver.callers) == 3
+
+
+def test_a_gate_that_comes_up_is_told_what_was_decided_before(
+    receiver: Receiver, running: Callable[[Gate], Gate], until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.close()
+    gate = running(Gate(receiver.url))
+    gate.offer(passed(1))
+    until(lambda: "cannot be reached" in caplog.text)
+    receiver.start(receiver.server.server_port)
+    until(lambda: receiver.posts)
+    assert [post["name"] for post in receiver.posts] == ["Ada 1"]
 
 
 def test_what_is_posted_verifies_with_the_secret(

@@ -56,6 +56,23 @@ def test_it_is_saved_each_minute_and_when_it_is_renewed() -> None:
     assert lease.due(SAVE_EVERY_S + 31, 141.0) is None, "as little as before: nothing to save"
 
 
+def test_an_edge_that_synced_until_it_lost_power_has_its_whole_lease_left() -> None:
+    lease, saved, now = Lease(7, None, now=0.0, wall=0.0), None, 0.0
+    while now < 8 * DAY:
+        now += 30.0
+        lease.confirm(now)
+        saved = lease.due(now, now) or saved
+    lease = Lease(7, saved, now=5.0, wall=now + 60)
+    assert not lease.expired(5.0 + WEEK - 60 - 2 * SAVE_EVERY_S)
+
+
+def test_it_is_saved_anew_once_the_clock_was_put_right() -> None:
+    lease = Lease(7, None, now=0.0, wall=1000.0)
+    lease.due(0.0, 1000.0)
+    assert lease.due(1.0, 1e9) == Spent(1.0, 1e9)
+    assert lease.due(2.0, 1e9 - 3600) == Spent(2.0, 1e9 - 3600)
+
+
 @given(st.lists(st.tuples(st.floats(0, DAY), st.floats(-30 * DAY, 30 * DAY), st.booleans()), max_size=30))
 def test_hostile_37_however_the_wall_clock_jumps_and_the_edge_restarts_it_lasts_no_longer(
     steps: list[tuple[float, float, bool]],

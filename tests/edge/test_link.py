@@ -13,7 +13,7 @@ from websockets.sync.server import Server, ServerConnection, serve
 from websockets.typing import Subprotocol
 
 from edge.frames import Frame, Sight
-from edge.link import Leases, Link, link_url
+from edge.link import STEADY_S, Leases, Link, link_url
 from faces import wire
 from faces.engine import images
 from faces.events import Status
@@ -27,6 +27,16 @@ def sight(number: int, camera: str = "door") -> Sight:
     picture = np.full((360, 640, 3), number % 256, np.uint8)
     seen = Seen(box=(1, 2, 30, 40), status=Status.PASS, name="Ada", track=number)
     return Sight(Frame(camera, number, NOON, number / 30, picture), (seen,), ())
+
+
+class Moment:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def __call__(self) -> float:
+        return self.s
 
 
 class ControlPlaneSide:
@@ -80,7 +90,12 @@ def hints() -> list[float]:
 
 
 @pytest.fixture
-def link(side: ControlPlaneSide, hints: list[float]) -> Iterator[Link]:
+def moment() -> Moment:
+    return Moment()
+
+
+@pytest.fixture
+def link(side: ControlPlaneSide, hints: list[float], moment: Moment) -> Iterator[Link]:
     link = Link(
         f"ws://127.0.0.1:{side.port}/v1/edge/link",
         lambda: {"Rollcall-Edge": "e1", "Rollcall-Wire": "1"},
@@ -88,6 +103,7 @@ def link(side: ControlPlaneSide, hints: list[float]) -> Iterator[Link]:
         ordered=lambda: None,
         status=lambda: STATUS,
         quality=70,
+        clock=moment,
     )
     thread = threading.Thread(target=link.run)
     thread.start()
@@ -148,6 +164,23 @@ def test_a_hint_and_a_new_link_are_reasons_to_sync(
     side.connections[-1].close()
     until(lambda: len(side.connections) == 2)
     until(lambda: len(hints) == 3)
+
+
+def test_only_a_link_that_has_lasted_shortens_the_waits(
+    side: ControlPlaneSide, link: Link, hints: list[float], moment: Moment, until: Callable[..., None]
+) -> None:
+    def up(count: int) -> bool:
+        return len(side.connections) == len(hints) == count
+
+    for number in range(1, 4):
+        until(lambda number=number: up(number))
+        side.connections[-1].close()
+    until(lambda: up(4))
+    assert link._backoff._next == 2.0, "a link that is closed at once is no better than none"
+    moment.s += STEADY_S
+    side.connections[-1].close()
+    until(lambda: up(5))
+    assert link._backoff._next == 0.5
 
 
 def test_frames_are_sent_only_while_somebody_watches(

@@ -115,6 +115,17 @@ def test_what_cannot_be_used_changes_nothing(done: Callable[..., OrderOutcome], 
     assert read(tmp_path).cameras[0].source == "rtsp://10.0.0.9/1"
 
 
+def test_an_order_that_the_disk_does_not_take_is_refused_and_holds_up_none(
+    done: Callable[..., OrderOutcome], tmp_path: Path
+) -> None:
+    (tmp_path / f"{managed.NAME}.new").mkdir()
+    outcome = done(order(PUT, "gate", source="rtsp://user:hush@10.0.0.9/1"))
+    assert not outcome.done
+    assert outcome.message.startswith("the edge cannot keep its cameras: ")
+    assert "DATA_DIR" in outcome.remedy
+    assert str(tmp_path) not in outcome.message, "the disk's paths are the edge's own"
+
+
 @pytest.mark.parametrize("source", ["file:///etc/passwd", "/etc/passwd", "films/door.mp4", "concat:a|b", "-i", ""])
 def test_no_order_reads_a_file_of_the_edge(done: Callable[..., OrderOutcome], source: str, tmp_path: Path) -> None:
     for action in (PUT, LOOK):

@@ -58,7 +58,7 @@ def test_work_waits_for_its_time_and_is_woken(until: Callable[..., None]) -> Non
     assert work.runs == 2
 
 
-@pytest.mark.parametrize("error", [RollcallError("no"), sqlite3.OperationalError("disk full")])
+@pytest.mark.parametrize("error", [RollcallError("no"), sqlite3.OperationalError("disk full"), OSError()])
 def test_a_failure_is_waited_out_even_if_there_is_work(error: Exception, until: Callable[..., None]) -> None:
     work = Work(60.0)
     work.error = error

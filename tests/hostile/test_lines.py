@@ -3,6 +3,7 @@ no gallery changed and no lease renewed by it."""
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -15,9 +16,10 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from edge import delivery
 from edge import plane as edge_plane
 from edge.delivery import Poster
-from edge.plane import ControlPlane
+from edge.plane import ControlPlane, OutOfReach
 from edge.replica import Replica
 from edge.spool import Spool
 from faces import wire
@@ -50,7 +52,7 @@ class Line:
 
     def _talk(self, connection: socket.socket) -> None:
         with suppress(OSError), connection:
-            while request := read_request(connection):
+            while request := read_request(lambda: connection.recv(65536)):
                 self.asked += 1
                 self._answer(connection, request)
 
@@ -58,16 +60,36 @@ class Line:
         self._socket.close()
 
 
-def read_request(connection: socket.socket) -> bytes:
+class SlowLine(Line):
+    """One that takes in 400 kB a second, and holds little on the way."""
+
+    def __init__(self, answer: Callable[[socket.socket, bytes], None]) -> None:
+        super().__init__(answer)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def _talk(self, connection: socket.socket) -> None:
+        def slowly() -> bytes:
+            time.sleep(0.01)
+            return connection.recv(4000)
+
+        with suppress(OSError), connection:
+            while request := read_request(slowly):
+                self.asked += 1
+                self._answer(connection, request)
+
+
+def read_request(receive: Callable[[], bytes]) -> bytes:
     found = b""
     while b"\r\n\r\n" not in found:
-        if not (piece := connection.recv(65536)):
+        if not (piece := receive()):
             return b""
         found += piece
     head, _, body = found.partition(b"\r\n\r\n")
     length = next((int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length")), 0)
     while len(body) < length:
-        body += connection.recv(65536)
+        if not (piece := receive()):
+            return b""
+        body += piece
     return body
 
 
@@ -88,6 +110,15 @@ def reset(connection: socket.socket, _request: bytes) -> None:
     )
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
+
+
+def stored(connection: socket.socket, request: bytes) -> list[str]:
+    """Answer as a control plane that keeps every event; returns their ids."""
+    ids = [str(msgspec.msgpack.decode(raw)["id"]) for raw in wire.decode(request, wire.EventBatch).events]
+    body = wire.encode(Verdicts([Verdict(i, "stored") for i in ids]))
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\nContent-Length: %d\r\n\r\n" % len(body)
+    connection.sendall(head + body)
+    return ids
 
 
 LINES = [portal, half_open, reset]
@@ -164,12 +195,7 @@ def test_hostile_39_at_56_kilobytes_a_second_everything_arrives(spool: Spool) ->
     def slow(connection: socket.socket, request: bytes) -> None:
         nonlocal spent
         spent += len(request) / 56_000
-        batch = wire.decode(request, wire.EventBatch)
-        ids = [str(msgspec.msgpack.decode(raw)["id"]) for raw in batch.events]
-        arrived.extend(ids)
-        body = wire.encode(Verdicts([Verdict(i, "stored") for i in ids]))
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\nContent-Length: %d\r\n\r\n" % len(body)
-        connection.sendall(head + body)
+        arrived.extend(stored(connection, request))
 
     line = Line(slow)
     plane = ControlPlane(line.url, uuid4())
@@ -184,5 +210,30 @@ def test_hostile_39_at_56_kilobytes_a_second_everything_arrives(spool: Spool) ->
         longest = max(longest, spent - before) if len(arrived) > 700 else longest
     assert sorted(arrived) == sorted(str(one.id) for one in made)
     assert longest < 3, "what is new does not wait long behind what is old"
+    plane.close()
+    line.close()
+
+
+def test_hostile_39_what_a_line_cannot_take_in_time_is_sent_in_smaller_pieces(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is the sending that takes too long or the answer depends on what the system's own buffers hold."""
+    monkeypatch.setattr(edge_plane, "TIMEOUT_S", (SECOND_S, 2 * SECOND_S))
+    monkeypatch.setattr(delivery, "POST_S", SECOND_S)
+    arrived: set[str] = set()
+    line = SlowLine(lambda connection, request: arrived.update(stored(connection, request)))
+    plane = ControlPlane(line.url, uuid4())
+    made = [msgspec.structs.replace(event(), thumbnail=os.urandom(4000)) for _ in range(100)]
+    for one in made:
+        spool.append(one)
+    poster, failed = Poster(plane, spool), 0
+    while len(spool) and failed < 12:
+        try:
+            poster.step()
+        except OutOfReach:
+            failed += 1
+    assert failed, "the first was too much at once"
+    assert len(spool) == 0
+    assert arrived == {str(one.id) for one in made}
     plane.close()
     line.close()
