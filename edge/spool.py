@@ -136,7 +136,7 @@ class Spool:
 
     def append(self, event: Event) -> None:
         """Keep an event; it is committed when this returns, together with those of other threads. One that is here
-        already stays as it is. Raises sqlite3.Error if it could not be; it is counted as dropped then."""
+        already stays as it is. Raises sqlite3.Error or OSError if it could not be; it is counted as dropped then."""
         entry = self._entry(event)
         self._arrived.append(entry)
         with self._lock:
