@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -91,7 +91,7 @@ class Replica:
                 self._db.executescript(_SCHEMA)
                 self._seal_plain()
                 self._load()
-                self.scrub()
+                self._scrub_if_it_can()
         except BaseException:
             self._db.close()
             raise
@@ -315,6 +315,13 @@ class Replica:
             self._db.execute("PRAGMA user_version = 0")
         self._truncate()
 
+    def _scrub_if_it_can(self) -> None:
+        """On a disk that is full an edge recognises all the same; nothing is said to be gone before it is scrubbed."""
+        try:
+            self.scrub()
+        except sqlite3.OperationalError as error:
+            log.warning("who was taken out still lies on the disk (%s)", error)
+
     def _truncate(self) -> None:
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -331,7 +338,9 @@ class Replica:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-        self._truncate()
+        # It is done: that the disk has no room to take it from the log yet is for `scrub` to say.
+        with suppress(sqlite3.OperationalError):
+            self._truncate()
 
 
 def _about(gallery: str, of: Key) -> bytes:
