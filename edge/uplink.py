@@ -15,6 +15,7 @@ from edge.plane import ControlPlane, OutOfReach
 from edge.replica import DAMAGED, Replica
 from edge.spool import Spool
 from faces.errors import Compacted, Diverged, Invalid, RollcallError
+from faces.gallery import PRECEDENCE
 from faces.wire import START, Followed, Hello, Hint, Report, Welcome
 
 log = logging.getLogger("edge.uplink")
@@ -140,6 +141,8 @@ class Syncer:
             self._sweep_again = not self._forget()
         self._replica.follow(followed)
         self._go_by(followed)
+        # Those denied first: wherever the line fails, nobody passes whom a gallery still to come would deny.
+        followed = sorted(followed, key=lambda gallery: PRECEDENCE.index(gallery.kind))
         errors = [error for gallery in followed if (error := self._bring(gallery))]
         if all(isinstance(error, Unscrubbed) for error in errors):
             # What is searched is up to date, whatever the disk still holds.
