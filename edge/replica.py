@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS rows (
     gallery TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, hash INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (gallery, kind, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dropped (gallery TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS site (only INTEGER PRIMARY KEY CHECK (only = 1), lease_days REAL);
 CREATE TABLE IF NOT EXISTS engine (only INTEGER PRIMARY KEY CHECK (only = 1), model TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS lease (only INTEGER PRIMARY KEY CHECK (only = 1), seconds REAL NOT NULL, at REAL NOT NULL);
@@ -205,7 +206,9 @@ class Replica:
             for gallery in before.keys() - {new.id for new in followed}:
                 self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
                 self._db.execute("DELETE FROM galleries WHERE id = ?", (gallery,))
+                self._db.execute("INSERT OR IGNORE INTO dropped VALUES (?)", (gallery,))
             for new in followed:
+                self._db.execute("DELETE FROM dropped WHERE gallery = ?", (new.id,))
                 self._db.execute(
                     "INSERT INTO galleries VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind",
@@ -219,6 +222,13 @@ class Replica:
             else Held(new.id, new.name, new.kind, START, empty)
             for new in followed
         )
+
+    def dropped(self) -> list[str]:
+        """Galleries whose copies were erased, and of which the control plane has not been told so."""
+        return [gallery for (gallery,) in self._db.execute("SELECT gallery FROM dropped ORDER BY gallery")]
+
+    def told_dropped(self, gallery: str) -> None:
+        self._db.execute("DELETE FROM dropped WHERE gallery = ?", (gallery,))
 
     def position(self, gallery: str) -> Position:
         """Where the copy of a followed gallery stands."""

@@ -148,6 +148,7 @@ class Syncer:
             # What is searched is up to date, whatever the disk still holds.
             self._replica.adopt()
             self._confirm()
+        self._tell_dropped()
         if errors:
             raise errors[0]
 
@@ -222,6 +223,14 @@ class Syncer:
             return failure or error
         self._report(gallery.id, failure)
         return failure
+
+    def _tell_dropped(self) -> None:
+        """Say that nothing is left here of galleries no longer followed, so that no erasure waits for this edge."""
+        if dropped := self._replica.dropped():
+            self._sweep()
+        for gallery in dropped:
+            self._plane.report(gallery, Report(position=START))
+            self._replica.told_dropped(gallery)
 
     def _report(self, gallery: str, failure: Failure | None = None) -> None:
         position, error = self._replica.position(gallery), str(failure) if failure else None

@@ -26,7 +26,7 @@ from faces.encoding import DIMENSIONS, to_bytes
 from faces.errors import Invalid, RollcallError
 from faces.events import Event, Status, uuid7
 from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row
-from faces.wire import Hello, Hint, Report
+from faces.wire import START, Hello, Hint, Report
 
 EDGE = UUID("01a20385-69a6-79a7-a658-6892c91e52d2")
 HELLO = Hello(name="gate", version="1", engine="sface", cameras=["door"])
@@ -191,6 +191,33 @@ def test_a_gallery_no_longer_followed_is_dropped(plane: Any, syncer: Syncer, rep
     del plane.galleries["g1"]
     syncer.step()
     assert replica.held == ()
+
+
+def test_that_nothing_is_left_of_a_gallery_no_longer_followed_is_said_until_it_is_heard(
+    plane: Any, client: ControlPlane, tmp_path: Path, gallery_log: Any
+) -> None:
+    def synced() -> None:
+        replica = Replica(tmp_path / "galleries.db", "sface")
+        Syncer(client, replica, HELLO, lambda: None).step()
+        replica.close()
+
+    told = ("g1", Report(position=START))
+    plane.galleries["g1"].change(person(1))
+    plane.galleries["g2"] = gallery_log("g2")
+    synced()
+    dropped = plane.galleries.pop("g1")
+    plane.fail = lambda path: (503, "text/plain", b"") if path == "/v1/edge/galleries/g1" else None
+    with pytest.raises(RollcallError):
+        synced()
+    assert told not in plane.reports
+    plane.fail = lambda path: None
+    synced()
+    synced()
+    assert plane.reports.count(told) == 1
+    plane.galleries["g1"] = dropped
+    synced()
+    assert plane.reports.count(told) == 1
+    assert plane.reports[-1] == ("g1", Report(position=dropped.position))
 
 
 def test_a_control_plane_that_forgot_the_edge_is_introduced_to_it_again(plane: Any, syncer: Syncer) -> None:
