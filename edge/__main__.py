@@ -351,8 +351,9 @@ def main() -> int:
         log.error("%s", " ".join((error.message, error.remedy)).strip())
         return 2
     except sqlite3.Error as error:
+        # Unlike a setting, a disk may be mended by the next start.
         log.error("DATA_DIR: what lies there cannot be opened (%s)", error)
-        return 2
+        return 1
 
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         log.warning(

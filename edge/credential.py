@@ -3,12 +3,11 @@ sealed as soon as the edge runs: who has an edge join need not have its master k
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 import msgspec
 
+from edge.kept import keep
 from edge.seal import PLAIN, Opener, Seal, plain
 from faces.errors import SettingError
 from faces.sealing import Unreadable, about, key_id
@@ -67,11 +66,4 @@ def save(path: Path, url: str, key: str, seal: Seal = PLAIN) -> None:
     """Keep where the edge has joined, and its credential, in a file that only its user may read; whole or not at all.
     Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    with contextlib.suppress(FileNotFoundError):
-        beside.unlink()
-    with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(seal.seal(msgspec.json.encode(_Kept(url, key)), _WHAT))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    keep(path, seal.seal(msgspec.json.encode(_Kept(url, key)), _WHAT))

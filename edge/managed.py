@@ -3,12 +3,12 @@ may hold a password."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from edge.kept import keep
 from edge.seal import PLAIN, Opener, Seal, plain
 from faces.errors import SettingError
 from faces.sealing import Unreadable, about, key_id
@@ -43,10 +43,4 @@ def seal_plain(folder: Path, seal: Seal) -> None:
 
 def save(folder: Path, cameras: Mapping[str, Settings], seal: Seal = PLAIN) -> None:
     """Keep these cameras, through a power cut too. Only the edge's user may read the file."""
-    beside = folder / f"{NAME}.new"
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        file.write(seal.seal(msgspec.json.encode(cameras), _WHAT))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / NAME)
+    keep(folder / NAME, seal.seal(msgspec.json.encode(cameras), _WHAT))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -40,6 +40,7 @@ CREATE TABLE IF NOT EXISTS rows (
     gallery TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, hash INTEGER NOT NULL, body BLOB NOT NULL,
     PRIMARY KEY (gallery, kind, id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dropped (gallery TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS site (only INTEGER PRIMARY KEY CHECK (only = 1), lease_days REAL);
 CREATE TABLE IF NOT EXISTS engine (only INTEGER PRIMARY KEY CHECK (only = 1), model TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS lease (only INTEGER PRIMARY KEY CHECK (only = 1), seconds REAL NOT NULL, at REAL NOT NULL);
@@ -91,7 +92,7 @@ class Replica:
                 self._db.executescript(_SCHEMA)
                 self._seal_plain()
                 self._load()
-                self.scrub()
+                self._scrub_if_it_can()
         except BaseException:
             self._db.close()
             raise
@@ -205,7 +206,9 @@ class Replica:
             for gallery in before.keys() - {new.id for new in followed}:
                 self._db.execute("DELETE FROM rows WHERE gallery = ?", (gallery,))
                 self._db.execute("DELETE FROM galleries WHERE id = ?", (gallery,))
+                self._db.execute("INSERT OR IGNORE INTO dropped VALUES (?)", (gallery,))
             for new in followed:
+                self._db.execute("DELETE FROM dropped WHERE gallery = ?", (new.id,))
                 self._db.execute(
                     "INSERT INTO galleries VALUES (?, ?, ?, ?, ?)"
                     " ON CONFLICT (id) DO UPDATE SET name = excluded.name, kind = excluded.kind",
@@ -219,6 +222,13 @@ class Replica:
             else Held(new.id, new.name, new.kind, START, empty)
             for new in followed
         )
+
+    def dropped(self) -> list[str]:
+        """Galleries whose copies were erased, and of which the control plane has not been told so."""
+        return [gallery for (gallery,) in self._db.execute("SELECT gallery FROM dropped ORDER BY gallery")]
+
+    def told_dropped(self, gallery: str) -> None:
+        self._db.execute("DELETE FROM dropped WHERE gallery = ?", (gallery,))
 
     def position(self, gallery: str) -> Position:
         """Where the copy of a followed gallery stands."""
@@ -315,6 +325,13 @@ class Replica:
             self._db.execute("PRAGMA user_version = 0")
         self._truncate()
 
+    def _scrub_if_it_can(self) -> None:
+        """On a disk that is full an edge recognises all the same; nothing is said to be gone before it is scrubbed."""
+        try:
+            self.scrub()
+        except sqlite3.OperationalError as error:
+            log.warning("who was taken out still lies on the disk (%s)", error)
+
     def _truncate(self) -> None:
         self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -331,7 +348,9 @@ class Replica:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-        self._truncate()
+        # It is done: that the disk has no room to take it from the log yet is for `scrub` to say.
+        with suppress(sqlite3.OperationalError):
+            self._truncate()
 
 
 def _about(gallery: str, of: Key) -> bytes:

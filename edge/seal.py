@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import mkstemp
 
+from edge.kept import keep
 from faces.errors import SettingError
 from faces.masterkey import Source
 from faces.sealing import (
@@ -102,16 +102,4 @@ def _read(path: Path, source: Source) -> Secret:
 
 
 def _keep(path: Path, master: Secret, secret: Secret) -> None:
-    """Write the wrapped key so that after whatever breaks off there is the old file or the new one."""
-    wrapped = wrap(master, secret, _OWNER, os.urandom(NONCE_BYTES))
-    descriptor, partial = mkstemp(dir=path.parent, suffix=".partial")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(master.id + secret.id + wrapped)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(partial).replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    keep(path, master.id + secret.id + wrap(master, secret, _OWNER, os.urandom(NONCE_BYTES)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,15 +15,25 @@ from edge.plane import ControlPlane, OutOfReach
 from edge.replica import DAMAGED, Replica
 from edge.spool import Spool
 from faces.errors import Compacted, Diverged, Invalid, RollcallError
+from faces.gallery import PRECEDENCE
 from faces.wire import START, Followed, Hello, Hint, Report, Welcome
 
 log = logging.getLogger("edge.uplink")
+
+Failure = RollcallError | sqlite3.OperationalError
+"""Why a gallery is not up to date; the disk may take nothing more."""
 
 SYNC_EVERY_S = 30.0
 VERIFY_EVERY_S = 3600.0
 
 HELLO_EVERY_S = 600.0
 """So often the edge learns anew what its site says."""
+
+
+class Unscrubbed(RollcallError):
+    """Who was taken out of a gallery still lies on the disk."""
+
+    code = "unscrubbed"
 
 
 class Syncer:
@@ -81,7 +92,6 @@ class Syncer:
             if self._due() or not self._follow(hints):
                 self._round()
                 self._round_due = time.monotonic() + SYNC_EVERY_S
-                self._confirm()
         finally:
             self._tried = True
             self._save_lease()
@@ -131,10 +141,16 @@ class Syncer:
             self._sweep_again = not self._forget()
         self._replica.follow(followed)
         self._go_by(followed)
+        # Those denied first: wherever the line fails, nobody passes whom a gallery still to come would deny.
+        followed = sorted(followed, key=lambda gallery: PRECEDENCE.index(gallery.kind))
         errors = [error for gallery in followed if (error := self._bring(gallery))]
+        if all(isinstance(error, Unscrubbed) for error in errors):
+            # What is searched is up to date, whatever the disk still holds.
+            self._replica.adopt()
+            self._confirm()
+        self._tell_dropped()
         if errors:
             raise errors[0]
-        self._replica.adopt()
 
     def _go_by(self, followed: Sequence[Followed]) -> None:
         """Go by the model that all the galleries go by, if they do by another one than this edge."""
@@ -191,28 +207,44 @@ class Syncer:
         else:
             log.info("a new credential is in use")
 
-    def _bring(self, gallery: Followed) -> RollcallError | None:
+    def _bring(self, gallery: Followed) -> Failure | None:
         """Bring one gallery up to date and report on it; a gallery that cannot be leaves the others alone."""
-        failure: RollcallError | None = None
+        failure: Failure | None = None
         try:
             bring(self._plane, self._replica, gallery)
         except OutOfReach:
             raise
-        except RollcallError as error:
+        except (RollcallError, sqlite3.OperationalError) as error:
             failure = error
-        self._sweep()
+        try:
+            self._sweep()
+        except Unscrubbed as error:
+            # A report would confirm that they are gone.
+            return failure or error
         self._report(gallery.id, failure)
         return failure
 
-    def _report(self, gallery: str, failure: RollcallError | None = None) -> None:
+    def _tell_dropped(self) -> None:
+        """Say that nothing is left here of galleries no longer followed, so that no erasure waits for this edge."""
+        if dropped := self._replica.dropped():
+            self._sweep()
+        for gallery in dropped:
+            self._plane.report(gallery, Report(position=START))
+            self._replica.told_dropped(gallery)
+
+    def _report(self, gallery: str, failure: Failure | None = None) -> None:
         position, error = self._replica.position(gallery), str(failure) if failure else None
         offset = self._offset.ahead_s()
         self._plane.report(gallery, Report(position=position, error=error, clock_offset_s=offset))
 
     def _sweep(self) -> None:
         """Keep nothing of those who were taken out, nor of those erased in what waits to be delivered: before their
-        erasure is confirmed."""
-        self._replica.scrub()
+        erasure is confirmed. Raises Unscrubbed."""
+        try:
+            self._replica.scrub()
+        except sqlite3.OperationalError as error:
+            told = f"who was taken out still lies on the disk, and nothing is confirmed ({error})"
+            raise Unscrubbed(told, remedy="Make room in DATA_DIR: twice the size of galleries.db.") from error
         removals = self._replica.removals
         if self._swept != removals:
             self._forget()

@@ -137,6 +137,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     clock_offset_s: float | None = None
 
+    @property
+    def nothing(self) -> bool:
+        """Whether the edge holds nothing of the gallery, and misses nothing: also said of one no longer followed."""
+        return self.position == START and self.error is None
+
 
 class EventBatch(msgspec.Struct, frozen=True):
     """Events, oldest first; of an edge with a backlog the newest few before them. Each is decoded on its own, so that

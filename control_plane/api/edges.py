@@ -121,12 +121,13 @@ async def followed(call: Call[None, None]) -> Response:
 
 
 async def report(call: Call[None, None]) -> Response:
-    """The calling edge's report on its copy of a gallery."""
+    """The calling edge's report on its copy of a gallery; that it has none, also of one not followed."""
     gallery_id, told = call.path(), await wire_body(call, Report)
 
     def work(connection: Connection) -> None:
         now = call.plane.clock()
-        check_follows(connection, call.edge, gallery_id)
+        if not told.nothing:
+            check_follows(connection, call.edge, gallery_id)
         sites.heard_of(connection, [call.edge.id], now)
         sites.report(connection, call.edge.id, gallery_id, told, now)
         if told.error is not None:
@@ -155,8 +156,7 @@ def sound(
 
 def check_follows(connection: Connection, edge: EdgeCaller, gallery_id: str) -> None:
     """Raises NotFound unless the edge's site follows the gallery."""
-    held = galleries.followed(connection, sites.site_of(connection, edge.id))
-    if all(gallery.id != gallery_id for gallery in held):
+    if not sites.follows(connection, edge.id, gallery_id):
         raise NotFound(f"the edge's site follows no gallery {gallery_id!r}")
 
 

@@ -228,18 +228,28 @@ def heard_of(connection: sa.Connection, edge_ids: Sequence[str], now: datetime) 
     return dict(connection.execute(sa.select(edges.c.id, edges.c.site_id).where(edges.c.id.in_(edge_ids))).all())
 
 
+def follows(connection: sa.Connection, edge_id: str, gallery_id: str) -> bool:
+    """Whether a known edge's site follows the gallery; raises NotFound."""
+    of = (site_galleries.c.site_id == site_of(connection, edge_id)) & (site_galleries.c.gallery_id == gallery_id)
+    return connection.execute(sa.select(site_galleries.c.site_id).where(of)).first() is not None
+
+
 def report(connection: sa.Connection, edge_id: str, gallery_id: str, told: Report, now: datetime) -> None:
     """Keep an edge's report on its copy of a gallery.
 
     A position at which the gallery is not known to have stood proves nothing: it counts as no copy. So does that of an
-    edge which holds what was lost when the control plane was restored from a backup.
+    edge which holds what was lost when the control plane was restored from a backup. Of a gallery that its site follows
+    no more, an edge says that it holds nothing: then nobody waits for its copy. Raises NotFound for an unknown edge.
     """
+    mine = (edge_positions.c.edge_id == edge_id) & (edge_positions.c.gallery_id == gallery_id)
+    if told.nothing and not follows(connection, edge_id, gallery_id):
+        connection.execute(edge_positions.delete().where(mine))
+        return
     if not stood_at(connection, gallery_id, told.position):
         error = told.error or f"the gallery never stood at {told.position}"
         told = msgspec.structs.replace(told, position=START, error=error)
     if told.clock_offset_s is not None and math.isfinite(told.clock_offset_s):
         connection.execute(edges.update().where(edges.c.id == edge_id).values(clock_offset_s=told.clock_offset_s))
-    mine = (edge_positions.c.edge_id == edge_id) & (edge_positions.c.gallery_id == gallery_id)
     values = {
         "revision": told.position.revision,
         "checksum": told.position.checksum,

@@ -1,4 +1,4 @@
-"""A day offline on a disk of 64 MB: generated = delivered + counted as dropped.
+"""A day offline on a disk of 64 MB: generated = delivered + counted as dropped. And galleries on a disk that is full.
 
 The short form begins with a disk that is nearly full; `pytest -m soak tests/edge/test_full_disk.py` is the whole day.
 """
@@ -10,6 +10,7 @@ import os
 import random
 import sqlite3
 import subprocess
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,10 +21,18 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from edge.clock import elapsed_s
 from edge.importance import Importance, importance
+from edge.lease import Lease
+from edge.plane import ControlPlane
+from edge.replica import Replica
 from edge.room import LOG_BYTES
 from edge.spool import Spool
+from edge.uplink import Syncer, Unscrubbed
+from faces.encoding import DIMENSIONS
 from faces.events import Event, EventKind, Status, uuid7
+from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row, canonical
+from faces.wire import Hello, Report
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 PER_S = 20
@@ -165,6 +174,71 @@ def test_hostile_36_growth_that_the_disk_refuses_half_way_leaves_a_sound_databas
     check(made, delivered(spool))
     spool.close()
     assert sqlite3.connect(tmp_path / "spool.db").execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def person(name: str) -> list[Row]:
+    chance = random.Random(name)
+    template = array("f", [chance.uniform(-1, 1) for _ in range(DIMENSIONS)]).tobytes()
+    return [IdentityRow(f"i-{name}", f"name of {name}"), EncodingRow(f"e-{name}", f"i-{name}", "sface", template)]
+
+
+def test_hostile_36_with_no_room_to_scrub_all_galleries_follow_and_no_removal_is_confirmed(
+    disk: Path, plane: Any, gallery_log: Any
+) -> None:
+    banned = plane.galleries["g1"] = gallery_log("g1", Kind.DENY)
+    staff = plane.galleries["g2"] = gallery_log("g2")
+    banned.change([row for number in range(1000) for row in person(str(number))])
+    staff.change(person("first"))
+    replica = Replica(disk / "galleries.db", "sface")
+    client = ControlPlane(plane.url, UUID(int=1))
+    lease = Lease(1, None, elapsed_s(), 0.0)
+    syncer = Syncer(client, replica, Hello(name="box", version="1", engine="sface", cameras=[]), lambda: None, lease)
+    syncer.step()
+    plane.reports.clear()
+    eater = Eater(disk / "foreign")
+    eater.eat(leave=200_000)
+    banned.change(removed=[Key("identity", "i-5"), Key("encoding", "e-5")])
+    staff.change(person("second"))
+
+    lease.confirm(elapsed_s() - 90_000)
+    syncer._round_due = 0.0
+    with pytest.raises(Unscrubbed):
+        syncer.step()
+    assert plane.reports == []
+    assert not lease.expired(elapsed_s()), "nobody is let pass by a gallery of yesterday"
+    replica.close()
+    replica = Replica(disk / "galleries.db", "sface")
+    assert "i-5" not in replica.held[0].gallery.identities
+    assert replica.held[1].gallery.ids == ("i-first", "i-second")
+
+    eater.end()
+    Syncer(client, replica, Hello(name="box", version="1", engine="sface", cameras=[]), lambda: None).step()
+    client.close()
+    replica.close()
+    assert sorted(plane.reports) == [(log.id, Report(position=log.position)) for log in (banned, staff)]
+    assert canonical(person("5")[0]) not in (disk / "galleries.db").read_bytes()
+
+
+def test_hostile_36_a_gallery_that_finds_no_room_leaves_the_others_alone(
+    disk: Path, plane: Any, gallery_log: Any
+) -> None:
+    large, small = plane.galleries["g1"], gallery_log("g2")
+    plane.galleries["g2"] = small
+    replica = Replica(disk / "galleries.db", "sface")
+    client = ControlPlane(plane.url, UUID(int=1))
+    syncer = Syncer(client, replica, Hello(name="box", version="1", engine="sface", cameras=[]), lambda: None)
+    syncer.step()
+    Eater(disk / "foreign").eat(leave=300_000)
+    large.change([row for number in range(2000) for row in person(str(number))])
+    small.change(person("one"))
+    for _ in range(3):
+        syncer._round_due = 0.0
+        with pytest.raises(sqlite3.OperationalError):
+            syncer.step()
+    client.close()
+    replica.close()
+    assert [(gallery, bool(told.error)) for gallery, told in plane.reports[-2:]] == [("g1", True), ("g2", False)]
+    assert plane.reports[-1][1].position == small.position
 
 
 @pytest.mark.soak

@@ -171,6 +171,14 @@ def test_a_wrong_setting_ends_it_with_a_message(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_galleries_that_cannot_be_opened_end_it_so_that_systemd_starts_it_again(tmp_path: Path) -> None:
+    (tmp_path / "edge-data" / "galleries.db").mkdir(parents=True)
+    process = start(tmp_path, VIDEO_SOURCE="rtsp://127.0.0.1:1/")
+    said, _ = process.communicate(timeout=30)
+    assert "what lies there cannot be opened" in said
+    assert process.returncode not in (0, 2), "2 is for a setting that no start mends"
+
+
 def test_it_ends_when_told_to(plane: Any, data: Path, tmp_path: Path) -> None:
     process = start(
         tmp_path, CONTROL_PLANE_URL=plane.url, VIDEO_SOURCE=str(data / "video" / "signer-1.mkv"), VIDEO_LOOP="loop"

@@ -13,6 +13,7 @@ import pytest
 
 from edge import delivery, uplink
 from edge.clock import ClockOffset, elapsed_s
+from edge.decide import Thresholds, judge
 from edge.delivery import Poster
 from edge.lease import Lease, Spent
 from edge.plane import ControlPlane
@@ -24,8 +25,8 @@ from faces import wire
 from faces.encoding import DIMENSIONS, to_bytes
 from faces.errors import Invalid, RollcallError
 from faces.events import Event, Status, uuid7
-from faces.gallery import EncodingRow, IdentityRow, Key, Row
-from faces.wire import Hello, Hint, Report
+from faces.gallery import EncodingRow, IdentityRow, Key, Kind, Row
+from faces.wire import START, Hello, Hint, Report
 
 EDGE = UUID("01a20385-69a6-79a7-a658-6892c91e52d2")
 HELLO = Hello(name="gate", version="1", engine="sface", cameras=["door"])
@@ -190,6 +191,33 @@ def test_a_gallery_no_longer_followed_is_dropped(plane: Any, syncer: Syncer, rep
     del plane.galleries["g1"]
     syncer.step()
     assert replica.held == ()
+
+
+def test_that_nothing_is_left_of_a_gallery_no_longer_followed_is_said_until_it_is_heard(
+    plane: Any, client: ControlPlane, tmp_path: Path, gallery_log: Any
+) -> None:
+    def synced() -> None:
+        replica = Replica(tmp_path / "galleries.db", "sface")
+        Syncer(client, replica, HELLO, lambda: None).step()
+        replica.close()
+
+    told = ("g1", Report(position=START))
+    plane.galleries["g1"].change(person(1))
+    plane.galleries["g2"] = gallery_log("g2")
+    synced()
+    dropped = plane.galleries.pop("g1")
+    plane.fail = lambda path: (503, "text/plain", b"") if path == "/v1/edge/galleries/g1" else None
+    with pytest.raises(RollcallError):
+        synced()
+    assert told not in plane.reports
+    plane.fail = lambda path: None
+    synced()
+    synced()
+    assert plane.reports.count(told) == 1
+    plane.galleries["g1"] = dropped
+    synced()
+    assert plane.reports.count(told) == 1
+    assert plane.reports[-1] == ("g1", Report(position=dropped.position))
 
 
 def test_a_control_plane_that_forgot_the_edge_is_introduced_to_it_again(plane: Any, syncer: Syncer) -> None:
@@ -576,6 +604,31 @@ def test_an_edge_that_cannot_load_that_engine_says_so_and_keeps_what_it_has(
         again(syncer)
     assert "face_recognition, which cannot be used here: no weights here" in plane.reports[-1][1].error
     assert (replica.model, replica.held[0].gallery.model) == ("sface", "sface")
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["first sync", "change of engine"])
+def test_wherever_the_line_fails_nobody_passes_whom_another_gallery_denies(
+    plane: Any, gallery_log: Any, client: ControlPlane, replica: Replica, held: bool
+) -> None:
+    look = np.ones(DIMENSIONS, np.float32)
+    for gallery, kind in (("g1", Kind.ALLOW), ("g2", Kind.DENY)):
+        plane.galleries[gallery] = gallery_log(gallery, kind)
+        plane.galleries[gallery].change(person(1))
+    syncer = Syncer(client, replica, HELLO, lambda: None, engage=lambda model: HELLO)
+    if held:
+        syncer.step()
+    plane.model = "face_recognition"
+    for log in plane.galleries.values():
+        log.change([EncodingRow(f"another of {log.id}", "i1", plane.model, to_bytes(look))])
+        log.compacted_to = 2
+    snapshots = iter([None])
+    failed = (503, "text/plain", b"")
+    plane.fail = lambda path: next(snapshots, failed) if path.endswith("snapshot") else None
+    with pytest.raises(RollcallError):
+        again(syncer)
+    searched = [held for held in replica.held if held.gallery.model == plane.model]
+    judgement = judge(searched, look, Thresholds(0.5, 0.5), NOON)
+    assert (judgement.kind, judgement.status) == (Kind.DENY, Status.REJECT)
 
 
 def again(syncer: Syncer) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from control_plane.store import db as store_db
-from control_plane.store import enrollments, galleries, identities, import_items, imports, members, sites
+from control_plane.store import enrollments, figures, galleries, identities, import_items, imports, members, sites
 from control_plane.store.db import Connection, Database, new_id, utcnow
 from control_plane.store.import_items import ItemState, NewItem
 from edge.delivery import Poster
@@ -341,6 +341,29 @@ def test_those_erased_are_recognised_nowhere_and_in_no_file(office: Callable[[in
 @pytest.mark.timeout(1800)
 def test_two_hundred_erasures(office: Callable[[int], Office]) -> None:
     erase_many(office(250), 200)
+
+
+def test_no_erasure_waits_for_an_edge_whose_site_follows_the_gallery_no_more(office: Callable[[int], Office]) -> None:
+    made = office(3)
+    edge, person = made.edges[0], made.people[0]
+    edge.go_online()
+    wait_for(lambda: len(edge.replica.held) == 2 and edge.recognises(person))
+    wait_for(lambda: len(made.server.get(f"/v1/edges/{edge.id}").json()["galleries"]) == 2)
+    edge.sees(person, refused=True)
+    edge.go_offline()
+    with made.server.database.write() as connection:
+        sites.follow(connection, sites.DEFAULT_SITE, [STAFF])
+    assert made.server.call("DELETE", f"/v1/identities/{person.id}").status_code == 204
+    made.scrubbing.run("")
+    (waited_for,) = made.erasure(person)["pending"]
+    assert waited_for["edge_id"] == str(edge.id), "its copy is there"
+    edge.go_online()
+    wait_for(lambda: made.erasure(person)["complete"])
+    assert held_in(edge.folder, [person]) == []
+    (left,) = made.server.get(f"/v1/edges/{edge.id}").json()["galleries"]
+    assert left["gallery_id"] == STAFF
+    with made.server.database.read() as connection:
+        assert figures.figures(connection, utcnow()).lag_s == 0.0
 
 
 def left_in_the_centres_log(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from control_plane.store import galleries
 from faces import wire
-from faces.wire import Followed, Hello, Position, Report, Welcome
+from faces.wire import START, Followed, Hello, Position, Report, Welcome
 
 
 def test_an_edge_is_welcomed_to_its_site_as_often_as_it_likes(either: Any) -> None:
@@ -114,6 +114,16 @@ def test_a_gallery_its_site_does_not_follow_is_not_there_for_an_edge(server: Any
     ):
         response = edge.call(method, path, Report(position=Position(1, 1)) if method == "PUT" else None)
         assert (response.status_code, response.json()["code"]) == (404, "not_found")
+    failed = edge.call("PUT", "/v1/edge/galleries/default", Report(position=START, error="no room"))
+    assert (failed.status_code, failed.json()["code"]) == (404, "not_found")
+
+
+def test_that_it_holds_nothing_an_edge_may_say_of_any_gallery(server: Any) -> None:
+    site = server.post("/v1/sites", json={"name": "bare", "galleries": []}).json()["name"]
+    edge = server.edge(site=site)
+    for gallery in ("default", "no-such-gallery"):
+        assert edge.call("PUT", f"/v1/edge/galleries/{gallery}", Report(position=START)).status_code == 204
+    assert server.get(f"/v1/edges/{edge.id}").json()["galleries"] == []
 
 
 def test_edges_are_listed_by_site_page_by_page(server: Any) -> None:
