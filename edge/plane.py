@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import msgspec
 import requests
 
 from edge.credential import NONE, Credential
+from edge.kept import keep
 from edge.repeat import Busy
 from edge.spool import Spooled
 from faces import wire
@@ -70,12 +70,7 @@ def edge_id(path: Path) -> UUID:
         return UUID(path.read_text().strip())
     except FileNotFoundError:
         made = uuid4()
-        beside = path.with_suffix(".new")
-        with beside.open("w") as file:
-            file.write(f"{made}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        keep(path, f"{made}\n".encode())
         return made
     except ValueError as error:
         raise Invalid(f"{path} does not hold a UUID", remedy="Remove it to make this a new edge.") from error
