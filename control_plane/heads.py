@@ -1,10 +1,13 @@
-"""The head of an HTTP request is bounded: a parser keeps what it reads of one until it ends, and need never end."""
+"""The head of an HTTP request is bounded: a parser keeps what it reads of one until it ends, and need never end. And
+its connection can be cut off at once."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from control_plane.cut import CUT, extension
 
 MOST_HEAD_BYTES = 64 << 10
 """Of a request's address, and of its headers. What other servers take is a fraction of it."""
@@ -15,7 +18,7 @@ class TooLong(ValueError):
 
 
 class BoundedHeads(HttpToolsProtocol):
-    """uvicorn's protocol, within that bound."""
+    """uvicorn's protocol, within that bound, and the extension CUT."""
 
     def __init__(self, *given: Any, **options: Any) -> None:
         super().__init__(*given, **options)
@@ -31,6 +34,7 @@ class BoundedHeads(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        cast(dict[str, Any], self.scope)["extensions"] = {CUT: extension(self.transport)}
         self._heading = True
         self._unfinished = self._headers = 0
 

@@ -85,6 +85,7 @@ class Plane:
         self.refusals = Refusals()
         self._noted: dict[str, datetime] = {}
         self.snapshots = asyncio.Semaphore(SNAPSHOTS)
+        self.snapshots_to: set[str] = set()
         self.pages = Pages()
         self.audit_note: Note | None = None
         self.looks = Looks(self.write)

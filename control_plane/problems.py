@@ -59,6 +59,12 @@ class TooLarge(RollcallError):
     code: ClassVar[str] = "too_large"
 
 
+class TooSlow(RollcallError):
+    """A body that does not come."""
+
+    code: ClassVar[str] = "too_slow"
+
+
 class Unsupported(RollcallError):
     """A body of a kind that this endpoint does not read."""
 
@@ -99,6 +105,7 @@ TABLE = MappingProxyType(
         "foreign_origin": Row(403, 4403, "Pages of other origins may not call this"),
         "not_found": Row(404, 4404, "Not found"),
         "method_not_allowed": Row(405, 4405, "This cannot be done to it"),
+        "too_slow": Row(408, 4408, "The body came too slowly"),
         "conflict": Row(409, 4409, "In conflict with what is already there"),
         "ambiguous_name": Row(409, 4409, "Several people bear this name"),
         "replaced": Row(409, 4409, "A newer connection took this one's place"),

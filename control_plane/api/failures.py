@@ -27,9 +27,10 @@ from faces.wire import WIRE
 
 log = logging.getLogger(__name__)
 
-# What a status needs beside its body. An upload that is too large is not read to its end.
+# What a status needs beside its body. An upload that is too large or too slow is not read to its end.
 HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": 'Basic realm="Rollcall", charset="UTF-8"'},
+    408: {"Connection": "close"},
     413: {"Connection": "close"},
     426: {"Upgrade": f"rollcall-wire/{WIRE}"},
     503: {"Retry-After": "1"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
 from threading import Lock
 from typing import Annotated
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from control_plane.api import texts
 from control_plane.api.edges import check_follows, sound
@@ -15,6 +17,7 @@ from control_plane.api.route import Call, Listing, Media, Paging, Position, Rout
 from control_plane.api.wireform import wants_json, wire
 from control_plane.auth import EDGE, GALLERIES_READ, GALLERIES_WRITE, PEOPLE_WRITE
 from control_plane.plane import Plane
+from control_plane.problems import TooManyRequests
 from control_plane.store import galleries, members, thresholds
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import Connection, Database, new_id
@@ -26,6 +29,9 @@ from faces.wire import MSGPACK, Page, encode, pack_rows
 
 CHUNK_BYTES = 1 << 18
 
+AGAIN_AFTER_S = 10.0
+"""When an edge may ask again that is being sent a snapshot: the connection of one that lost its line lasts no longer
+than a few times this."""
 
 Threshold = Annotated[float, msgspec.Meta(gt=0, le=2)]
 
@@ -150,13 +156,32 @@ async def _page(call: Call[None, Since], gallery_id: str, after: int) -> Respons
 
 
 async def snapshot(call: Call[None, None]) -> Response:
-    """Everything at one revision, as length-framed msgpack values."""
+    """Everything at one revision, as length-framed msgpack values; to each edge one snapshot at a time (429)."""
     plane, gallery_id = call.plane, call.path()
     await plane.read(lambda c: check_follows(c, call.edge, gallery_id))
-    return StreamingResponse(_stream(plane, gallery_id), media_type=MSGPACK)
+    return Snapshot(plane, gallery_id, call.edge.id)
 
 
-async def _stream(plane: Plane, gallery_id: str) -> AsyncIterator[bytes]:
+class Snapshot(StreamingResponse):
+    """A snapshot on its way to an edge, which gets no other meanwhile: else one edge could take every turn."""
+
+    def __init__(self, plane: Plane, gallery_id: str, edge_id: str) -> None:
+        self._plane, self._edge_id, self._chunks = plane, edge_id, _stream(plane, gallery_id)
+        super().__init__(self._chunks, media_type=MSGPACK)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        under_way = self._plane.snapshots_to
+        if self._edge_id in under_way:
+            raise TooManyRequests("this edge is being sent a snapshot", retry_after_s=AGAIN_AFTER_S)
+        under_way.add(self._edge_id)
+        try:
+            async with aclosing(self._chunks):
+                await super().__call__(scope, receive, send)
+        finally:
+            under_way.remove(self._edge_id)
+
+
+async def _stream(plane: Plane, gallery_id: str) -> AsyncGenerator[bytes]:
     chunks, turn = _chunks(plane.database, gallery_id), Lock()
 
     def step() -> bytes:

@@ -11,19 +11,19 @@ from functools import cache, partial
 from typing import Annotated, Any, Generic, TypeVar, get_args
 
 import msgspec
-from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Route as WebRoute
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from control_plane.auth import BY_NO_KEY, EDGE, JOIN, Caller, EdgeCaller, Need, check_edge, edge_of
 from control_plane.config import Config
 from control_plane.guard import SAFE_METHODS
 from control_plane.limits import Cost, network
 from control_plane.notes import Note
+from control_plane.pieces import answered, received
 from control_plane.plane import Plane
-from control_plane.problems import Forbidden, NoCsrfToken, TooLarge, Unauthenticated, Unsupported
+from control_plane.problems import Forbidden, NoCsrfToken, Unauthenticated, Unsupported
 from control_plane.store.chain import DONE
 from control_plane.store.db import Connection, new_id
 from control_plane.store.reach import Reach
@@ -156,13 +156,14 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self.routes["GET" if scope["method"] == "HEAD" else scope["method"]]
-        limit = route.limit(self._plane.config)
-        request = Request(scope, _limited(Headers(scope=scope), receive, limit), send)
+        connection = HTTPConnection(scope)
         try:
-            caller = await self._plane.admit(request, route.needs)
+            caller = await self._plane.admit(connection, route.needs)
         except (Unauthenticated, Forbidden, NoCsrfToken) as error:
-            self._plane.refused(request, route.action, error)
+            self._plane.refused(connection, route.action, error)
             raise
+        still = partial(self._plane.gate.check, caller, route.needs)
+        request = Request(scope, received(scope, receive, route.limit(self._plane.config), still), send)
         _limit(route, caller, request, self._plane)
         edge = edge_of(request) if route.needs in (EDGE, JOIN) else EdgeCaller("", 0)
         plane = self._plane.auditing(_note(route, request, caller, edge, self._plane))
@@ -174,7 +175,7 @@ class Endpoint:
                 self._plane.refused(request, route.action, error)
             raise
         plane.audited(DONE if response.status_code < 400 else Refused.code)
-        await response(scope, receive, send)
+        await answered(response, scope, receive, send, still)
 
     async def _response(
         self, route: Route[Any, Any], request: Request, plane: Plane, caller: Caller, edge: EdgeCaller
@@ -305,24 +306,6 @@ def dated(moment: datetime) -> bool:
         return moment.astimezone(UTC) is not None
     except OverflowError:
         return False
-
-
-def _limited(headers: Headers, receive: Receive, limit: int) -> Receive:
-    """`receive`, which raises TooLarge when more than `limit` bytes come or are announced."""
-    error = TooLarge(f"the body is larger than {limit} bytes", remedy="Send a smaller one.")
-    left = limit
-
-    async def limited() -> Message:
-        nonlocal left
-        if int(headers.get("content-length", "0")) > limit:
-            raise error
-        message = await receive()
-        left -= len(message.get("body", b""))
-        if left < 0:
-            raise error
-        return message
-
-    return limited
 
 
 def _query(request: Request, kind: type[Q]) -> Q:

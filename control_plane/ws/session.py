@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from control_plane.auth import EDGE, TICKET_PROTOCOL, Caller, Need
+from control_plane.cut import cut
 from control_plane.feed import News
 from control_plane.limits import Cost, network
 from control_plane.notes import Note
@@ -23,7 +24,6 @@ from control_plane.plane import Plane
 from control_plane.problems import TABLE, Forbidden, Unauthenticated
 from control_plane.store import tickets
 from control_plane.store.tickets import Bearer
-from control_plane.ws.protocol import cut
 from faces.errors import RollcallError
 
 SEND_WITHIN_S = (8.0, 12.0)

@@ -59,11 +59,11 @@ def test_a_copy_made_of_a_snapshot_is_the_gallery(either: Any) -> None:
 
 
 def test_several_snapshots_at_once_are_all_whole_while_people_come_and_go(server: Any) -> None:
-    edge = server.edge()
+    edges = [server.edge() for _ in range(12)]
     for n in range(20):
         server.person(f"S{n}", photos=3)
 
-    def fetch(_: int) -> Position:
+    def fetch(edge: Any) -> Position:
         reader = SnapshotReader()
         rows = reader.feed(edge.call("GET", "/v1/galleries/default/snapshot").content)
         assert reader.complete
@@ -73,22 +73,21 @@ def test_several_snapshots_at_once_are_all_whole_while_people_come_and_go(server
         return replica.position
 
     with ThreadPoolExecutor(8) as pool:
-        fetched = pool.map(fetch, range(12))
+        fetched = pool.map(fetch, edges)
         server.person("meanwhile")
         assert len(list(fetched)) == 12
 
 
 def test_a_snapshot_whose_reader_leaves_frees_its_connection(server: Any) -> None:
-    edge = server.edge()
     for n in range(40):
         server.person(f"Leave{n}", photos=4)
     for _ in range(30):
         response = server.http.get(
-            server.url + "/v1/galleries/default/snapshot", headers=edge.headers, stream=True, timeout=10
+            server.url + "/v1/galleries/default/snapshot", headers=server.edge().headers, stream=True, timeout=10
         )
         response.raw.read(10)
         response.close()
-    assert edge.call("GET", "/v1/galleries/default/snapshot").status_code == 200
+    assert server.edge().call("GET", "/v1/galleries/default/snapshot").status_code == 200
 
 
 def test_a_copy_that_is_ahead_or_too_far_behind_starts_over(server: Any) -> None:
