@@ -99,7 +99,7 @@ class Gate:
         try:
             return self._post(decided.event, left_s)
         except requests.ConnectionError as error:
-            if isinstance(error.args[0], ProtocolError):
+            if any(isinstance(cause, ProtocolError) for cause in error.args):
                 # There was a connection: the gate may have opened.
                 log.error("the gate broke off: event %s may not have opened it", decided.event.id)
                 return True
