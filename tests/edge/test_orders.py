@@ -118,7 +118,7 @@ def test_what_cannot_be_used_changes_nothing(done: Callable[..., OrderOutcome], 
 def test_an_order_that_the_disk_does_not_take_is_refused_and_holds_up_none(
     done: Callable[..., OrderOutcome], tmp_path: Path
 ) -> None:
-    (tmp_path / f"{managed.NAME}.new").mkdir()
+    (tmp_path / managed.NAME).with_suffix(".new").mkdir()
     outcome = done(order(PUT, "gate", source="rtsp://user:hush@10.0.0.9/1"))
     assert not outcome.done
     assert outcome.message.startswith("the edge cannot keep its cameras: ")
