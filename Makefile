@@ -5,10 +5,6 @@ BIN := $(VENV)/bin
 # A file's tests stay together, as they share what was set up for them. With ARGS=-n0 all run in one process.
 TESTS := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-# What takes minutes each, one after the other, some hours in all: before a release. ARGS=tests/jobs for some of it.
-soak: $(VENV)/ready
-	$(BIN)/python -m pytest -m soak $(ARGS)
-
 .PHONY: demo test test-all soak lint lock clean
 
 demo: $(VENV)/ready
@@ -21,6 +17,10 @@ test: $(VENV)/ready
 test-all: test
 	TEST_DATABASE=postgres TEST_BROKER=redis $(TESTS) $(ARGS)
 	TEST_DATABASE=postgres TEST_BROKER=rabbitmq $(TESTS) $(ARGS)
+
+# What takes minutes each, one after the other, some hours in all: before a release. ARGS=tests/jobs for some of it.
+soak: $(VENV)/ready
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -37,6 +37,7 @@ def move_in(
     items = list(people.items())
     for start in range(0, len(items), PAGE):
         with database.write() as connection:
+            galleries.lock_all(connection)
             made: list[tuple[str, None]] = []
             for name, vector in items[start : start + PAGE]:
                 identity_id = _add(connection, name, vector, clock())
@@ -49,7 +50,6 @@ def move_in(
 
 def _add(connection: Connection, name: str, vector: Vector, now: datetime) -> str | None:
     """The id of who was added; None if they were there already."""
-    galleries.lock_all(connection)
     identity_id = identities.by_name(connection, name, galleries.DEFAULT_GALLERY)
     data = to_bytes(vector)
     if identity_id is not None and data in encodings.data_of(connection, identity_id):

@@ -113,7 +113,7 @@ def _deliveries() -> sa.Select[Any]:
     return (
         _columns(
             d.id,
-            at=sa.func.coalesce(d.finished_at, d.created_at, type_=d.created_at.type),
+            at=_ended(delivery_rows),
             reason=sa.null(),
             message=sa.literal("webhook ") + d.webhook_id + sa.literal(": ") + because,
             attempts=d.attempts,
@@ -136,8 +136,9 @@ def _identifications() -> sa.Select[Any]:
 
 def _refused(table: sa.Table, state: str) -> sa.Select[Any]:
     c = table.c
-    at = sa.func.coalesce(c.finished_at, c.created_at, type_=c.created_at.type)
-    columns = _columns(c.id, at=at, reason=c.reason, message=c.message, attempts=c.attempts, obstacle=DISCARDED)
+    columns = _columns(
+        c.id, at=_ended(table), reason=c.reason, message=c.message, attempts=c.attempts, obstacle=DISCARDED
+    )
     return columns.where((c.state == state) & (c.reason == Reason.INTERNAL))
 
 
@@ -145,7 +146,7 @@ def _imports() -> sa.Select[Any]:
     c = import_rows.c
     return _columns(
         c.id,
-        at=sa.func.coalesce(c.finished_at, c.created_at, type_=c.created_at.type),
+        at=_ended(import_rows),
         reason=c.error["code"].as_string(),
         message=c.error["message"].as_string(),
         attempts=sa.null(),
@@ -184,6 +185,10 @@ def _reencoded_photos() -> sa.Select[Any]:
         .join_from(refusal_rows, reencoding_rows)
         .where(c.reason == Reason.INTERNAL)
     )
+
+
+def _ended(table: sa.Table) -> sa.ColumnElement[datetime]:
+    return sa.func.coalesce(table.c.finished_at, table.c.created_at, type_=table.c.created_at.type)
 
 
 def _columns(id_: sa.ColumnElement[str], **values: Any) -> sa.Select[Any]:

@@ -126,8 +126,8 @@ def add_encoding(
     photo_id: str | None = None,
     origin_id: str | None = None,
 ) -> None:
-    """Give an identity one more encoding, of the photo where there is one, which may have come from `origin_id`."""
-    galleries.lock_all(connection)
+    """Give an identity one more encoding, of the photo where there is one, which may have come from `origin_id`. The
+    caller holds all galleries."""
     held = member_of(connection, row.identity_id)
     (sealed,) = galleries.sealed_rows(connection, [(row, origin_id)])
     values = {**sealed, "photo_id": photo_id, "origin_id": origin_id, "created_at": now}
