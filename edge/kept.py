@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from faces.masterkey import sync_folder
+
 
 def keep(path: Path, data: bytes) -> None:
     """Have a file hold this, and be on the disk so under its name; whatever breaks off, it holds this or what it held
@@ -16,8 +18,4 @@ def keep(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -115,7 +115,7 @@ class Source:
         with suppress(FileExistsError):
             os.link(partial, self.file)
         partial.unlink()
-        _sync(self.file.parent)
+        sync_folder(self.file.parent)
         return self.read()
 
     def replace(self, keys: Sequence[Secret]) -> None:
@@ -126,7 +126,7 @@ class Source:
         try:
             partial = self._write([secret.key for secret in keys])
             partial.replace(self.file)
-            _sync(self.file.parent)
+            sync_folder(self.file.parent)
         except OSError as error:
             if partial is not None:
                 partial.unlink(missing_ok=True)
@@ -165,7 +165,7 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or type(error).__name__
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """A file's name is on the disk when its folder is."""
     opened = os.open(folder, os.O_RDONLY)
     try:

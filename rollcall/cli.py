@@ -18,16 +18,14 @@ from faces.errors import Invalid, Reason, Refused, RollcallError
 from rollcall import __version__
 from rollcall.jobs_commands import jobs
 from rollcall.options import CENTRE, EDGE, data_in, usual
+from rollcall.terminal import text_console
 from rollcall.up import Place
 from rollcall.user_commands import users
 
 if TYPE_CHECKING:
     from control_plane.store.db import Database
 
-WIDE = 200
-"""Columns where no terminal says how many it has: what goes on to another program is not cut."""
-
-console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+console = text_console()
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -522,6 +520,6 @@ def _database(data: Path) -> AbstractContextManager[Database]:
 
 
 def _progress(what: str, total: int) -> AbstractContextManager[Callable[[], None]]:
-    from rollcall.progress import progress
+    from rollcall.terminal import progress
 
     return progress(what, total, Console(stderr=True))

@@ -17,7 +17,7 @@ from faces.errors import Invalid
 from rollcall import evaluation
 from rollcall.evaluation import Operating, Person, Rate
 from rollcall.people import Folder, encode, photos_in
-from rollcall.progress import progress
+from rollcall.terminal import progress
 
 FPIRS = (0.003, 0.01)
 MOST_ROTATIONS = 10

@@ -20,7 +20,7 @@ from rollcall import evaluation
 from rollcall.evaluate import Options, percent
 from rollcall.evaluation import Rate
 from rollcall.people import photos_in
-from rollcall.progress import progress
+from rollcall.terminal import progress
 from rollcall.track_trials import FILMED, Subject, Trial, gallery, of_person, shoot, trials
 from rollcall.track_trials import splits as all_splits
 

@@ -15,6 +15,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from rollcall.options import CENTRE, data_in
+from rollcall.terminal import text_console
 
 if TYPE_CHECKING:
     from control_plane.store.db import Connection, Database
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 KINDS = ["delivery", "enrollment", "identification", "import", "import_photo", "reencoded_photo"]
 AUDITED = {"delivery": "delivery.retry", "reencoded_photo": "reencoding.retry"}
 """Those that can be retried."""
-
-WIDE = 200
-"""Columns where no terminal says how many it has."""
 
 
 @click.group()
@@ -50,7 +48,7 @@ def failed(last: int, as_json: bool, data: Path) -> None:
         report = {"counts": counts, "failures": found, "dead_letters": dead}
         click.echo(msgspec.json.format(msgspec.json.encode(report)).decode())
         return
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    console = text_console()
     if found:
         console.print(_table(found))
     console.print(", ".join(f"{kind}: {number}" for kind, number in counts.items()) or "Nothing has failed.")

@@ -78,7 +78,7 @@ def bind(database: Database) -> None:
         note_plain(connection)
         if _begin(connection, "vault", database.vault.id):
             if database.vault.sealing and not any(connection.execute(sa.select(t).limit(1)).first() for t in _HOLDING):
-                note_all_sealed(connection)
+                _begin(connection, ALL_SEALED, 1)
         elif connection.execute(sa.select(counters.c.value).where(mine)).scalar_one() != database.vault.id:
             raise SettingError(
                 "VAULT_URL: this is not the vault of the keys that this database is sealed by",
@@ -86,15 +86,15 @@ def bind(database: Database) -> None:
             )
 
 
-def note_all_sealed(connection: sa.Connection) -> None:
-    """Note that nothing plain is left."""
-    _begin(connection, ALL_SEALED, 1)
+def begin_sealing(connection: sa.Connection) -> None:
+    """Note that what is plain is looked for from now on."""
+    _begin(connection, BEING_SEALED, 1)
 
 
 def end_sealing(connection: sa.Connection) -> None:
     """Note that nothing plain is left, unless something plain was written since `begin_sealing`."""
     if connection.execute(counters.delete().where(counters.c.name == BEING_SEALED)).rowcount:
-        note_all_sealed(connection)
+        _begin(connection, ALL_SEALED, 1)
 
 
 def note_plain(connection: sa.Connection) -> None:
@@ -102,11 +102,6 @@ def note_plain(connection: sa.Connection) -> None:
     vault = vault_of(connection)
     if vault is not None and not vault.sealing:
         connection.execute(counters.delete().where(counters.c.name.in_((ALL_SEALED, BEING_SEALED))))
-
-
-def begin_sealing(connection: sa.Connection) -> None:
-    """Note that what is plain is looked for from now on."""
-    _begin(connection, BEING_SEALED, 1)
 
 
 def _begin(connection: sa.Connection, name: str, value: int) -> bool:
@@ -125,7 +120,8 @@ def seal_all(connection: sa.Connection, plain: Sequence[Plain]) -> list[bytes]:
     """The bytes as rows are to hold them, in the same order. New keys are durable on return."""
     vault = vault_of(connection)
     if vault is None or not vault.sealing or not plain:
-        note_plain(connection)
+        if plain:
+            note_plain(connection)
         return [item.data for item in plain]
     secrets = vault.of_owners(item.owner for item in plain)
     return [seal(secrets[item.owner], item.data, item.what, os.urandom(NONCE_BYTES)) for item in plain]
