@@ -21,6 +21,8 @@ def said() -> Iterator[io.StringIO]:
     told = io.StringIO()
     lines = Lines(told)
     lines.setFormatter(JsonLines("worker"))
+    # Whatever level other tests of this process have left behind.
+    lines.setLevel(logging.WARNING)
     logging.getLogger().addHandler(lines)
     yield told
     logging.getLogger().removeHandler(lines)
