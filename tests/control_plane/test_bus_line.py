@@ -142,7 +142,7 @@ def test_on_postgres_what_one_commits_the_other_tells_at_once(
         edge = here.edge()
         waits = []
         with edge.link() as link, there.socket("/ws/face-stream", wire.WATCH_PROTOCOL) as watcher:
-            watcher.send('{"type":"events"}')
+            watcher.send('{"type":"events","after":0}')
             json.loads(watcher.recv(timeout=10))
             for _ in range(15):
                 edge.send(event(thumbnail=None))
