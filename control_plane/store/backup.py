@@ -19,11 +19,11 @@ from typing import Final
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import version
+from control_plane.store import counters, version
 from control_plane.store.blobs import BlobStore
 from control_plane.store.copying import ROLLCALL, VAULT, copy_out, opened
 from control_plane.store.db import Connection, Database
-from control_plane.store.tables import counters, enrollments, events, identifications, identities, imports, photos
+from control_plane.store.tables import enrollments, events, identifications, identities, imports, photos
 from control_plane.store.vault import state
 from faces.errors import Invalid, RollcallError
 
@@ -79,7 +79,7 @@ def take(
     """
     version.check(database)
     with database.read() as connection:
-        vault = bound_to(connection)
+        vault = counters.found(connection, counters.VAULT)
     make_folder(folder)
     with alone(folder):
         before = _before(folder, vault)
@@ -160,11 +160,6 @@ def vault_in(folder: Path) -> int | None:
     with contextlib.suppress(sa.exc.DatabaseError), opened(folder / VAULT_FILE) as copy:
         return vault_id(copy)
     return None
-
-
-def bound_to(connection: Connection) -> int | None:
-    """The id of the vault that a database belongs to; None: it never had one."""
-    return connection.execute(sa.select(counters.c.value).where(counters.c.name == "vault")).scalar()
 
 
 def names_of(connection: Connection) -> set[str]:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import alarms, erasures, identities, unknowns, webhooks
+from control_plane.store import alarms, counters, erasures, identities, unknowns, webhooks
 from control_plane.store import galleries as galleries_store
 from control_plane.store import sites as sites_store
 from control_plane.store.alarms import AlarmKind
 from control_plane.store.db import insert_rows
 from control_plane.store.seals import Plain, Sealed, of_thumbnail, seal_all, strangers, unseal_all, vault_of
-from control_plane.store.tables import counters, edges, events, galleries, past_events, sites, thumbnails
+from control_plane.store.tables import edges, events, galleries, past_events, sites, thumbnails
 from control_plane.store.unknowns import Kept
 from control_plane.store.vault import person
 from faces.errors import NotFound
@@ -24,7 +24,6 @@ from faces.events import Event, EventKind, Status
 from faces.gallery import Kind, checksum_text
 from faces.wire import Verdict
 
-LOG = "events"
 ID_REUSED = "id_reused"
 
 
@@ -159,14 +158,14 @@ def _store(
     connection: sa.Connection, arrivals: Sequence[Arrival], places: Mapping[str, str], now: datetime
 ) -> list[list[Verdict]]:
     # Whoever appends holds the counter from here on: no other can store one of these ids in between.
-    last = connection.execute(sa.select(counters.c.value).where(counters.c.name == LOG).with_for_update()).scalar_one()
+    last = counters.held(connection, counters.LOG)
     known = _body_hashes(connection, [str(e.id) for a in arrivals for e in a.events])
     gone = erasures.among(connection, [e.identity_id for a in arrivals for e in a.events if e.identity_id])
     fresh: list[_New] = []
     verdicts = [_verdicts(a, places[a.edge_id], known, gone, fresh) for a in arrivals]
     if fresh:
         fresh = [_forgetful(n) if n.event.identity_id in gone else n for n in fresh]
-        connection.execute(counters.update().where(counters.c.name == LOG).values(value=last + len(fresh)))
+        counters.put(connection, counters.LOG, last + len(fresh))
         _insert(connection, fresh, last + 1, now)
         wanted = [(n.site_id, n.event) for n in fresh if n.event.name or not n.event.identity_id]
         webhooks.enqueue(connection, wanted, now)
@@ -199,7 +198,7 @@ def _verdicts(
 
 def head(connection: sa.Connection) -> int:
     """The position of the newest event; 0 while there is none."""
-    return int(connection.execute(sa.select(counters.c.value).where(counters.c.name == LOG)).scalar_one())
+    return counters.value(connection, counters.LOG)
 
 
 def listing(

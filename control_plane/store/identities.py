@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from control_plane.store import discards, enrollments, erasures, galleries, import_items, vault
+from control_plane.store import counters, discards, enrollments, erasures, galleries, import_items, vault
 from control_plane.store.db import new_id
 from control_plane.store.tables import (
-    counters,
     deliveries,
     encodings,
     events,
@@ -299,7 +298,7 @@ def _forget(
 def _forget_events(connection: sa.Connection, identity_id: str) -> None:
     _forget_those_there(connection, identity_id)
     # Whoever is storing events is waited for, and who comes after knows of the erasure. By now few are left to forget.
-    connection.execute(sa.select(counters.c.value).where(counters.c.name == "events").with_for_update()).all()
+    counters.held(connection, counters.LOG)
     _forget_those_there(connection, identity_id)
 
 

@@ -16,14 +16,13 @@ from typing import Final, NamedTuple
 
 import sqlalchemy as sa
 
-from control_plane.store import audit, imports, version
+from control_plane.store import audit, counters, imports, version
 from control_plane.store.backup import (
     BLOBS,
     VAULT_FILE,
     BadBackup,
     Manifest,
     Told,
-    bound_to,
     copy_files,
     names_of,
     vault_in,
@@ -31,11 +30,9 @@ from control_plane.store.backup import (
 from control_plane.store.blobs import BlobStore
 from control_plane.store.copying import AT_ONCE, ROLLCALL, VAULT, copy_in, opened
 from control_plane.store.db import Connection, Database
-from control_plane.store.events import LOG
 from control_plane.store.tables import audit as audit_rows
 from control_plane.store.tables import (
     audit_head,
-    counters,
     events,
     identities,
     join_tokens,
@@ -182,14 +179,14 @@ def _go_on(now: Connection, then: Connection, made: Manifest) -> Lost | None:
     """Have the backup's copy say what outlasts it, by the database in place; None if that is another one or new."""
     for table in (tickets, sign_ins, join_tokens):
         then.execute(table.delete())
-    if made.vault is None or bound_to(now) != made.vault:
-        _count_on(then, _counted(then) + FURTHER)
+    if made.vault is None or counters.found(now, counters.VAULT) != made.vault:
+        counters.put(then, counters.LOG, _counted(then) + FURTHER)
         return None
     lost = _lost(now, then, made)
     _go_on_with(now, then, keys, "id")
     _go_on_with(now, then, users, "id", "folded")
     _go_on_with_log(now, then)
-    _count_on(then, max(_counted(now), _counted(then)))
+    counters.put(then, counters.LOG, max(_counted(now), _counted(then)))
     return lost
 
 
@@ -226,11 +223,7 @@ def _go_on_with_log(now: Connection, then: Connection) -> None:
 
 
 def _counted(connection: Connection) -> int:
-    return int(connection.execute(sa.select(counters.c.value).where(counters.c.name == LOG)).scalar() or 0)
-
-
-def _count_on(connection: Connection, value: int) -> None:
-    connection.execute(counters.update().where(counters.c.name == LOG).values(value=value))
+    return counters.found(connection, counters.LOG) or 0
 
 
 def _check_there(folder: Path, names: set[str], made: Manifest) -> None:

@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from control_plane.store import galleries, sites, version
+from control_plane.store import counters, galleries, sites, version
 from control_plane.store.db import Database
-from control_plane.store.tables import counters
 from control_plane.store.tables import sites as sites_table
 from faces.gallery import SettingsRow
 
@@ -54,9 +53,8 @@ def lock(connection: sa.Connection) -> None:
 
 
 def _make_defaults(connection: sa.Connection, now: datetime) -> None:
-    for name in ("events", "access"):
-        if connection.execute(sa.select(counters.c.name).where(counters.c.name == name)).first() is None:
-            connection.execute(counters.insert().values(name=name, value=0))
+    for name in (counters.LOG, counters.ACCESS):
+        counters.begin(connection, name, 0)
     if connection.execute(sa.select(sites_table.c.id).limit(1)).first() is None:
         galleries.create(connection, SettingsRow(galleries.DEFAULT_GALLERY, "default"), now)
         sites.create(connection, "default", [galleries.DEFAULT_GALLERY], now, sites.DEFAULT_SITE)

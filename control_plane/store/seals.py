@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from control_plane.store import counters
 from control_plane.store import vault as vaults
 from control_plane.store.db import Database
 from control_plane.store.tables import (
-    counters,
     encodings,
     enrollments,
     identifications,
@@ -58,13 +58,6 @@ _HOLDING = (
     webhooks.c.id,
 )
 
-ALL_SEALED = "sealed with webhooks"
-"""The counter that is there once nothing plain is left. It takes another name whenever more is sealed than before: then
-what was written until then is looked for."""
-
-BEING_SEALED = "being sealed"
-"""The counter that is there while what is plain is looked for, unless something plain is written meanwhile."""
-
 TEXT = "sealed:"
 """What a sealed text begins with: no URL, and no secret that a release before this one would sign with."""
 
@@ -73,13 +66,12 @@ def bind(database: Database) -> None:
     """See that the database belongs to its vault, for good from the first time on; raises SettingError."""
     if database.vault is None:
         return
-    mine = counters.c.name == "vault"
     with database.write() as connection:
         note_plain(connection)
-        if _begin(connection, "vault", database.vault.id):
+        if counters.begin(connection, counters.VAULT, database.vault.id):
             if database.vault.sealing and not any(connection.execute(sa.select(t).limit(1)).first() for t in _HOLDING):
-                _begin(connection, ALL_SEALED, 1)
-        elif connection.execute(sa.select(counters.c.value).where(mine)).scalar_one() != database.vault.id:
+                counters.begin(connection, counters.ALL_SEALED, 1)
+        elif counters.found(connection, counters.VAULT) != database.vault.id:
             raise SettingError(
                 "VAULT_URL: this is not the vault of the keys that this database is sealed by",
                 remedy="Put back the one that was there. Without it, nothing that is sealed can be read.",
@@ -88,26 +80,20 @@ def bind(database: Database) -> None:
 
 def begin_sealing(connection: sa.Connection) -> None:
     """Note that what is plain is looked for from now on."""
-    _begin(connection, BEING_SEALED, 1)
+    counters.begin(connection, counters.BEING_SEALED, 1)
 
 
 def end_sealing(connection: sa.Connection) -> None:
     """Note that nothing plain is left, unless something plain was written since `begin_sealing`."""
-    if connection.execute(counters.delete().where(counters.c.name == BEING_SEALED)).rowcount:
-        _begin(connection, ALL_SEALED, 1)
+    if counters.end(connection, counters.BEING_SEALED):
+        counters.begin(connection, counters.ALL_SEALED, 1)
 
 
 def note_plain(connection: sa.Connection) -> None:
     """Where nothing is sealed: note that something plain may be there, whatever others, who seal, have noted before."""
     vault = vault_of(connection)
     if vault is not None and not vault.sealing:
-        connection.execute(counters.delete().where(counters.c.name.in_((ALL_SEALED, BEING_SEALED))))
-
-
-def _begin(connection: sa.Connection, name: str, value: int) -> bool:
-    """Have a counter; False where there is one. Of processes that start at once one makes it, and the others wait."""
-    begin = sa.text("INSERT INTO counters (name, value) VALUES (:name, :value) ON CONFLICT DO NOTHING")
-    return connection.execute(begin, {"name": name, "value": value}).rowcount == 1
+        counters.end(connection, counters.ALL_SEALED, counters.BEING_SEALED)
 
 
 def vault_of(connection: sa.Connection) -> Vault | None:

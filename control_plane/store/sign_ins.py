@@ -11,8 +11,9 @@ from hashlib import sha256
 import msgspec
 import sqlalchemy as sa
 
+from control_plane.store import counters
 from control_plane.store.db import UtcDateTime
-from control_plane.store.tables import counters, sign_ins
+from control_plane.store.tables import sign_ins
 from faces.errors import NotFound
 
 FORM = re.compile(r"(?P<id>[0-9a-f]{16})\.[0-9a-f]{64}")
@@ -129,9 +130,9 @@ def end_all(connection: sa.Connection, user_id: str, *, keep: str | None = None)
 
 def changed(connection: sa.Connection) -> None:
     """Have every control plane read users and sign-ins anew."""
-    connection.execute(counters.update().where(counters.c.name == "access").values(value=counters.c.value + 1))
+    counters.count_up(connection, counters.ACCESS)
 
 
 def version(connection: sa.Connection) -> int:
     """Another one whenever users or sign-ins have changed: cheaper to ask for than they are."""
-    return int(connection.execute(sa.select(counters.c.value).where(counters.c.name == "access")).scalar_one())
+    return counters.value(connection, counters.ACCESS)

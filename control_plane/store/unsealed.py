@@ -8,12 +8,11 @@ from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
-from control_plane.store import webhooks
+from control_plane.store import counters, webhooks
 from control_plane.store.blobs import BlobStore
 from control_plane.store.db import Connection, Database
 from control_plane.store.remains import PERSONAL
 from control_plane.store.seals import (
-    ALL_SEALED,
     Plain,
     begin_sealing,
     encoding_owner,
@@ -29,7 +28,6 @@ from control_plane.store.seals import (
     vault_of,
 )
 from control_plane.store.tables import (
-    counters,
     encodings,
     enrollments,
     events,
@@ -63,8 +61,7 @@ Some = Callable[[Connection, sa.Select[Any]], list[Found]]
 def left(connection: Connection) -> bool:
     """Whether anything may be plain that is to be sealed."""
     vault = vault_of(connection)
-    done = sa.select(counters.c.value).where(counters.c.name == ALL_SEALED)
-    return vault is not None and vault.sealing and connection.execute(done).first() is None
+    return vault is not None and vault.sealing and counters.found(connection, counters.ALL_SEALED) is None
 
 
 def seal_rest(database: Database, blobs: BlobStore) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from control_plane.store import (
     audit,
     backup,
+    counters,
     events,
     identities,
     imports,
@@ -31,7 +32,6 @@ from control_plane.store.galleries import DEFAULT_GALLERY
 from control_plane.store.keys import Role
 from control_plane.store.restoring import FURTHER, Lost
 from control_plane.store.sign_ins import Lasting
-from control_plane.store.tables import counters
 from control_plane.store.tickets import Bearer
 from faces.errors import Conflict
 from tests.conftest import NOW
@@ -150,7 +150,7 @@ def test_the_event_logs_positions_are_not_given_out_twice(place: Place, tmp_path
 
 def count(database: Database, events_: int) -> None:
     with database.write() as connection:
-        connection.execute(counters.update().where(counters.c.name == events.LOG).values(value=events_))
+        counters.put(connection, counters.LOG, events_)
 
 
 def counted(database: Database) -> int:
@@ -163,7 +163,7 @@ def test_another_installations_keys_and_log_do_not_go_on(local: Place, tmp_path:
     with Database(f"sqlite:///{tmp_path / 'other' / 'rollcall.db'}") as other:
         schema.migrate(other, NOW)
         with other.write() as connection:
-            connection.execute(counters.insert().values(name="vault", value=1))
+            counters.begin(connection, counters.VAULT, 1)
             keys.create(connection, Role.ADMIN, NOW)
             audit.did(connection, "cli:eve", "key.create", NOW)
         assert restoring.put_back(folder, backup.read(folder), other, tmp_path / "other", lambda *_: None) is None
