@@ -155,6 +155,10 @@ class Server:
         edge.hello(cameras=cameras, site=site)
         return edge
 
+    def files(self) -> set[Path]:
+        """Photos, archives and what comes in just now."""
+        return {path for path in (self.config.data_dir / "blobs").rglob("*") if path.is_file()}
+
     def person(self, name: str, photos: int = 1, **fields: Any) -> str:
         """An enrolled person; returns the id."""
         with self.database.write() as connection:

@@ -84,14 +84,10 @@ def answer(raw: socket.socket) -> bytes:
         return raw.recv(65536)
 
 
-def files(server: Any) -> list[Path]:
-    return [path for path in (server.config.data_dir / "blobs").rglob("*") if path.is_file()]
-
-
 def test_a_request_begun_before_its_key_was_revoked_changes_nothing_after_it(server: Any) -> None:
     made(server)
     text, person = made(server), server.person("Ann", photos=0)
-    before = files(server)
+    before = server.files()
     photos = f"/v1/identities/{person}/photos"
     asked = [
         ("POST", "/v1/keys", NEW_KEY, "application/json"),
@@ -114,7 +110,7 @@ def test_a_request_begun_before_its_key_was_revoked_changes_nothing_after_it(ser
     with server.database.read() as connection:
         assert len(keys.listing(connection)) == 2
         assert users.listing(connection) == []
-    assert files(server) == before
+    assert server.files() == before
 
 
 def test_a_request_begun_before_signing_out_changes_nothing_after_it(server: Any) -> None:
@@ -203,7 +199,7 @@ def rest(raw: socket.socket) -> int:
 def many(server: Any) -> str:
     """Somebody of whom there is much: megabytes of photos, and of a snapshot. Returns the id."""
     person = str(server.person("Ann", photos=3))
-    for path in files(server):
+    for path in server.files():
         server.blobs.put(f"photos/{path.name}", PHOTO)
     return person
 

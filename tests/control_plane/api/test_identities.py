@@ -250,13 +250,9 @@ def test_a_photo_that_is_missing_is_refused(server: Any, options: dict[str, Any]
 
 
 def test_a_photo_for_nobody_is_not_found_and_not_kept(server: Any) -> None:
-    before = stored(server)
+    before = server.files()
     assert send_photo(server, "nobody").status_code == 404
-    assert stored(server) == before
-
-
-def stored(server: Any) -> set[str]:
-    return {p.name for p in (server.config.data_dir / "blobs").rglob("*") if p.is_file()}
+    assert server.files() == before
 
 
 @pytest.mark.parametrize("announced", [True, False])
@@ -271,7 +267,7 @@ def test_a_photo_larger_than_the_limit_is_refused_and_not_kept(
         just_over = server.post(f"/v1/identities/{person}/photos", files={"image": b"x" * 1001})
         assert just_over.status_code == 413
         assert send_photo(server, person, b"x" * 1000, wait=0).status_code == 202
-        assert len(stored(server)) == 1
+        assert len(server.files()) == 1
 
 
 def test_erasing_removes_rows_and_photos_and_tells_the_galleries(server: Any) -> None:
