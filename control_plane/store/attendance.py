@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from control_plane.store import sites
 from control_plane.store.sites import Direction
-from control_plane.store.tables import cameras, events, identities
+from control_plane.store.tables import cameras, events, identities, past_directions
 from faces.events import Status
 
 
@@ -109,16 +109,18 @@ def _presence(person_id: str, person: Person | None, sights: list[Seen], zone: Z
 
 def _seen(connection: sa.Connection, site_id: str, begin: datetime, end: datetime) -> list[Seen]:
     camera = (cameras.c.edge_id == events.c.edge_id) & (cameras.c.name == events.c.camera)
+    past = (past_directions.c.edge_id == events.c.edge_id) & (past_directions.c.camera == events.c.camera)
+    direction = sa.case((cameras.c.name.is_not(None), cameras.c.direction), else_=past_directions.c.direction)
     query = (
         sa.select(
             events.c.identity_id,
-            cameras.c.direction,
+            direction,
             sa.func.min(events.c.captured_at),
             sa.func.max(events.c.captured_at),
             sa.func.count(),
             sa.func.max(events.c.name),
         )
-        .select_from(events.outerjoin(cameras, camera))
+        .select_from(events.outerjoin(cameras, camera).outerjoin(past_directions, past))
         .where(
             events.c.site_id == site_id,
             events.c.captured_at >= begin,
@@ -126,7 +128,7 @@ def _seen(connection: sa.Connection, site_id: str, begin: datetime, end: datetim
             events.c.status == Status.PASS,
             events.c.identity_id.is_not(None),
         )
-        .group_by(events.c.identity_id, cameras.c.direction)
+        .group_by(events.c.identity_id, direction)
     )
     return [Seen(row[0], Direction(row[1]) if row[1] else None, *row[2:]) for row in connection.execute(query)]
 

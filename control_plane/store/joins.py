@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from control_plane.store import keys
+from control_plane.store import keys, sites
 from control_plane.store.keys import Key, Role, check_sum, digest
 from control_plane.store.tables import edges, join_tokens
 from control_plane.store.tables import keys as rows
@@ -81,6 +81,7 @@ def remove(connection: sa.Connection, edge_id: str, now: datetime) -> None:
     and the audit log keep its id."""
     # The credentials first: an edge that introduces itself meanwhile takes its key and its row in that order, too.
     _end_all(connection, edge_id, now)
+    sites.drop_cameras(connection, edge_id)
     if not connection.execute(edges.delete().where(edges.c.id == edge_id)).rowcount:
         raise NotFound(f"there is no edge {edge_id!r}", remedy="GET /v1/edges shows the edges.")
 

@@ -13,7 +13,16 @@ import sqlalchemy as sa
 
 from control_plane.store.db import new_id
 from control_plane.store.galleries import stood_at
-from control_plane.store.tables import cameras, edge_positions, edges, galleries, gallery_changes, site_galleries, sites
+from control_plane.store.tables import (
+    cameras,
+    edge_positions,
+    edges,
+    galleries,
+    gallery_changes,
+    past_directions,
+    site_galleries,
+    sites,
+)
 from faces.errors import Conflict, NotFound
 from faces.gallery import checksum_text
 from faces.wire import START, CameraStatus, Funnel, Hello, Report, Welcome
@@ -276,6 +285,18 @@ def direct(connection: sa.Connection, edge_id: str, directions: Mapping[str, Dir
             raise NotFound(f"edge {edge_id!r} has no camera {name[:40]!r}")
 
 
+def drop_cameras(connection: sa.Connection, edge_id: str, but: Collection[str] = ()) -> None:
+    """Forget an edge's cameras, but which way people went before them."""
+    gone = (cameras.c.edge_id == edge_id) & cameras.c.name.not_in(but)
+    directions = {r.name: r.direction for r in connection.execute(sa.select(cameras).where(gone))}
+    said = (past_directions.c.edge_id == edge_id) & past_directions.c.camera.in_(directions)
+    connection.execute(past_directions.delete().where(said))
+    for name, direction in directions.items():
+        if direction is not None:
+            connection.execute(past_directions.insert().values(edge_id=edge_id, camera=name, direction=direction))
+    connection.execute(cameras.delete().where(gone))
+
+
 def all_cameras(connection: sa.Connection) -> list[PlacedCamera]:
     """Every camera, those of the default site first, then in order of arrival."""
     query = (
@@ -350,12 +371,14 @@ def _site_named(connection: sa.Connection, name: str | None, only: str | None) -
 
 
 def _set_cameras(connection: sa.Connection, edge_id: str, names: list[str], now: datetime) -> None:
-    mine = cameras.c.edge_id == edge_id
-    held = set(connection.execute(sa.select(cameras.c.name).where(mine)).scalars())
-    connection.execute(cameras.delete().where(mine & cameras.c.name.not_in(names)))
+    drop_cameras(connection, edge_id, but=names)
+    held = set(connection.execute(sa.select(cameras.c.name).where(cameras.c.edge_id == edge_id)).scalars())
+    past = sa.select(past_directions.c.camera, past_directions.c.direction).where(past_directions.c.edge_id == edge_id)
+    directions = {row.camera: row.direction for row in connection.execute(past)}
     for name in names:
         if name not in held:
-            connection.execute(cameras.insert().values(edge_id=edge_id, name=name, created_at=now))
+            new = {"edge_id": edge_id, "name": name, "direction": directions.get(name), "created_at": now}
+            connection.execute(cameras.insert().values(new))
 
 
 def _cameras(connection: sa.Connection, edge_ids: list[str]) -> dict[str, list[WatchedCamera]]:

@@ -400,6 +400,15 @@ cameras = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+# What was said of cameras that are gone: days of theirs are reckoned by it, and one that is back bears it.
+past_directions = Table(
+    "past_directions",
+    metadata,
+    Column("edge_id", Id, primary_key=True),
+    Column("camera", Text, primary_key=True),
+    Column("direction", String(3), nullable=False),
+)
+
 # What an edge is to do with a camera of its own. `body` may hold the camera's password, and goes when it is done.
 camera_orders = Table(
     "camera_orders",

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from control_plane.store import attendance, events, identities, merges, sites
+from control_plane.store import attendance, events, identities, joins, merges, sites
 from control_plane.store.attendance import Person, Presence, Seen
 from control_plane.store.db import Connection, Database
 from control_plane.store.sites import Direction
@@ -114,9 +114,12 @@ class Gate:
     def __init__(self, connection: Connection) -> None:
         self.connection, self.count = connection, 0
         sites.configure(connection, "default", {"time_zone": "Europe/Berlin"})
-        hello = Hello(name="box", version="1", engine="sface", cameras=["in", "out", "hall"])
-        sites.welcome(connection, "e", hello, 1, NOW)
+        self.says_hello(["in", "out", "hall"])
         sites.direct(connection, "e", {"in": IN, "out": OUT})
+
+    def says_hello(self, cameras: list[str]) -> None:
+        hello = Hello(name="box", version="1", engine="sface", cameras=cameras)
+        sites.welcome(self.connection, "e", hello, 1, NOW)
 
     def passes(self, camera: str, captured: datetime, person: str | None, **fields: Any) -> None:
         self.count += 1
@@ -141,6 +144,34 @@ def test_a_day_is_summed_up_from_what_passed_that_day(database: Database) -> Non
         gate.passes("hall", at(5), ann, status=Status.REJECT)
         gate.passes("hall", at(5), None, name=None)
         assert gate.people() == [("Ann", 24 * 3600 - 60, 2)]
+
+
+def test_a_day_stays_as_it_was_when_a_camera_of_it_or_its_edge_goes(database: Database) -> None:
+    with database.write() as connection:
+        gate = Gate(connection)
+        for camera, hour in (("in", 8), ("in", 18), ("out", 7), ("out", 17)):
+            gate.passes(camera, at(hour), "x")
+        assert gate.people() == [("then", 9 * 3600, 4)]
+        gate.says_hello(["hall"])
+        assert gate.people() == [("then", 9 * 3600, 4)]
+        joins.remove(connection, "e", NOW)
+        assert gate.people() == [("then", 9 * 3600, 4)]
+
+
+def test_a_camera_that_is_back_is_as_marked_as_before_until_it_is_marked_anew(database: Database) -> None:
+    with database.write() as connection:
+        gate = Gate(connection)
+        for camera, hour in (("in", 8), ("in", 18)):
+            gate.passes(camera, at(hour), "x")
+        for _ in range(2):
+            gate.says_hello(["hall"])
+            gate.says_hello(["in", "out", "hall"])
+            assert {c.name: c.direction for c in sites.all_cameras(connection)} == {"in": IN, "out": OUT, "hall": None}
+        sites.direct(connection, "e", {"in": None})
+        assert gate.people() == [("then", 10 * 3600, 2)]
+        gate.says_hello(["hall"])
+        gate.says_hello(["in", "hall"])
+        assert gate.people() == [("then", 10 * 3600, 2)]
 
 
 def test_what_arrives_late_counts(database: Database) -> None:
