@@ -21,7 +21,7 @@ from control_plane.store.db import Database, utcnow
 from faces import wire
 from faces.events import Event, EventKind, Status
 from faces.gallery import Kind
-from faces.wire import CameraStatus, FrameHeader, LinkStatus, Seen
+from faces.wire import CameraStatus, FrameHeader, Funnel, LinkStatus, Seen
 from tests.conftest import NOW
 from tests.control_plane.conftest import Edge, Server, event
 
@@ -42,6 +42,7 @@ PLACES = {
     "Workshop": ("Entrance",),
 }
 EVENTS = 70
+FUNNEL = Funnel(recognised=211, too_blurred=14, no_candidate=9, not_near=2)
 SKIN = ((205, 170, 140), (120, 85, 65), (235, 200, 175), (160, 120, 90))
 
 
@@ -179,7 +180,11 @@ def _live(edge: Edge, cameras: tuple[str, ...], people: dict[str, str]) -> Itera
 
     def run() -> None:
         with edge.link() as link:
-            link.send(wire.encode_text(LinkStatus([CameraStatus(name=name, up=True, fps=14.6) for name in cameras], 0)))
+            link.send(
+                wire.encode_text(
+                    LinkStatus([CameraStatus(name=name, up=True, fps=14.6, funnel=FUNNEL) for name in cameras], 0)
+                )
+            )
             while not stop.wait(0.1):
                 for name in cameras:
                     header = FrameHeader(camera=name, captured_at=datetime.now(UTC), width=960, height=540, faces=seen)

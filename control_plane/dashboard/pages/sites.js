@@ -168,7 +168,7 @@ function lagging(name, held) {
 }
 
 function cameraTable(edge, writes, changed) {
-  const columns = ["Camera", "State", "Frames a second", "Recognised", "Most are lost by", "Way", ""];
+  const columns = ["Camera", "State", "Frames a second", "Recognised", "Way", ""];
   const head = columns.map((text) => make("th", { scope: "col" }, text || make("span", { className: "hidden" }, "What can be done")));
   const rows = edge.cameras.map((camera) => cameraRow(edge, camera, writes, changed));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
@@ -198,8 +198,12 @@ function cameraRow(edge, camera, writes, changed) {
     make("th", { scope: "row" }, nameText(camera.name)),
     make("td", {}, camera.up === null ? pill("Not known", "quiet") : camera.up ? pill("Up", "pass") : pill("Lost", "reject")),
     make("td", {}, camera.fps === null ? "" : camera.fps.toFixed(1)),
-    make("td", {}, followed ? `${camera.funnel.recognised} of ${followed}` : ""),
-    make("td", {}, lost?.[1] ? `${LOSSES[lost[0]] ?? lost[0]} (${lost[1]})` : ""),
+    make(
+      "td",
+      { className: "funnel" },
+      followed ? `${camera.funnel.recognised} of ${followed}` : "",
+      lost?.[1] ? make("p", { className: "note" }, `${lost[1]} lost, ${LOSSES[lost[0]] ?? lost[0]}`) : null,
+    ),
     make("td", {}, writes ? way : (DIRECTIONS.find(([value]) => value === (camera.direction ?? ""))?.[1] ?? "")),
     make("td", {}, writes ? make("div", { className: "actions" }, ...actions) : null),
   );
