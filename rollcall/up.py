@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 from faces.errors import RollcallError
 from faces.settings import read_dotenv
 from rollcall.supervisor import Process, Supervisor
 
 HOST = "127.0.0.1"
+ASKED_FOR = range(20_000, 32_000)
+"""Ports for whoever asks for one by its number: those that systems give out themselves begin above."""
 
 
 class PortTaken(RollcallError):
@@ -41,10 +45,12 @@ class Place:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on just now, and that no program is given meanwhile which asks for any free one."""
+    for port in SystemRandom().sample(ASKED_FOR, len(ASKED_FOR)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((HOST, port))
+            return port
+    raise PortTaken("no port is free")
 
 
 def start_centre(supervisor: Supervisor, place: Place) -> None:
