@@ -24,6 +24,8 @@ def test_more_cameras_than_it_carries_are_told_of(cameras: int, verdict: Verdict
 
 def test_each_stage_is_measured(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(box, "MEASURED_S", 0.05)
-    stages = box.measured(engine, 0.5)
+    measured = [box.measured(engine, 0.5) for _ in range(3)]
+    # The quickest of each: whatever else the machine does takes its time, too.
+    stages = Stages(*map(min, zip(*measured, strict=True)))
     assert all(0 < seconds < 1 for seconds in stages)
     assert stages.encode_s > stages.decode_s

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from edge.plane import headers
+from rollcall.doctor import network
 from rollcall.doctor.finding import Verdict
 from rollcall.doctor.network import Answer, certificate, control_plane, judged, tls
 from rollcall.supervisor import Supervisor
@@ -52,7 +53,8 @@ def test_an_answer_is_judged(said: Answer, name: str, verdict: Verdict) -> None:
     assert verdict is Verdict.GOOD or found[name].remedy
 
 
-def test_a_real_control_plane_lets_an_edge_in(tmp_path: Path) -> None:
+def test_a_real_control_plane_lets_an_edge_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "SLOW_S", 60.0)
     place = Place(data=tmp_path, port=free_port(), stream_port=0)
     with services.environment(), Supervisor(logs=tmp_path / "logs") as supervisor:
         start_centre(supervisor, place)
