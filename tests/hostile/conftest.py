@@ -19,6 +19,7 @@ from tests.hostile.zips import Raw, build
 
 ANSWERED_WITHIN_S = 5.0
 EXTRA_MEMORY_BYTES = 300 * 10**6
+GONE_WITHIN_S = 30.0
 
 
 class Product:
@@ -91,6 +92,13 @@ class Product:
     def files(self) -> list[Path]:
         """All files under the data folder that are no database and no log."""
         return [p for p in (self.place.data / "blobs").rglob("*") if p.is_file()]
+
+    def nothing_stays(self) -> None:
+        """Return when no file is there any more: what is refused or breaks off goes a moment after that is told."""
+        deadline = time.monotonic() + GONE_WITHIN_S
+        while left := self.files():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.02)
 
 
 def _status(pid: int, field: str) -> int:

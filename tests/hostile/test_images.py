@@ -44,7 +44,7 @@ def refused(product: Any, photo: bytes) -> str:
         assert (answer.status_code, answer.json()["success"]) == (422, False), answer.text
         reason = str(answer.json()["reason"])
         assert product.take_all({"mallory.jpg": photo}) == {"mallory.jpg": reason}
-    assert product.files() == []
+    product.nothing_stays()
     return reason
 
 
