@@ -4,6 +4,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -92,19 +93,28 @@ def test_ids_sort_by_the_time_they_were_made() -> None:
 def test_a_write_gets_in_soon_after_the_one_before_and_gives_up_in_the_end(
     sqlite: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    took: list[float] = []
+    waits: list[float] = []
+    asked_often, written = threading.Event(), threading.Event()
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        time.sleep(seconds)
+        if sum(waits) > 0.4:
+            asked_often.set()
 
     def write() -> None:
         with sqlite.write():
-            took.append(time.monotonic())
+            written.set()
 
+    monkeypatch.setattr(db, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
     with sqlite.write():
         thread = threading.Thread(target=write)
         thread.start()
-        time.sleep(0.5)
-        released = time.monotonic()
+        assert asked_often.wait(30)
+        assert not written.is_set()
     thread.join()
-    assert took[0] - released < 0.08, "SQLite's own waiting would ask only every 100 ms by now"
+    assert written.is_set()
+    assert max(waits) < 0.01, "SQLite's own waiting would ask only every 100 ms by now"
     monkeypatch.setattr(db, "BUSY_TIMEOUT_MS", 50)
     with sqlite.write(), pytest.raises(Unavailable), sqlite.write():
         pass

@@ -111,6 +111,8 @@ def test_others_make_and_read_keys_meanwhile(opened: Callable[..., Vault]) -> No
         working = [threads.submit(work, number) for number in range(2)]
         for _ in range(4):
             rotate(opened())
+        while not made and not any(each.done() for each in working):
+            stop.wait(0.01)
         stop.set()
         for each in working:
             each.result()
