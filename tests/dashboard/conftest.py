@@ -28,7 +28,7 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-WITHIN_MS = 20_000
+WITHIN_MS = 60_000
 expect.set_options(timeout=WITHIN_MS)
 
 

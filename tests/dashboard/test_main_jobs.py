@@ -84,7 +84,14 @@ def test_4_frames_are_sent_only_while_a_picture_is_open(product: Any, open_page:
     page.wait_for_function(COLOURED)
     page.get_by_role("button", name="stage").click()
     expect(page.locator(".stage")).to_have_count(0)
-    page.wait_for_timeout(300)
+
+    def quiet() -> bool:
+        """Whether those that were under way have come, as none does for a while."""
+        before = len(frames)
+        page.wait_for_timeout(500)
+        return len(frames) == before
+
+    until(quiet)
     before = len(frames)
     events = page.locator(".event").count()
     page.wait_for_function(f"() => document.querySelectorAll('.event').length > {events}")
