@@ -16,7 +16,7 @@ class Clock:
         return self.now
 
 
-def until(condition: Callable[[], bool], within_s: float = 15.0) -> None:
+def until(condition: Callable[[], bool], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline
