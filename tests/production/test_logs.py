@@ -51,7 +51,10 @@ def test_an_event_and_the_request_that_brought_it_are_followed_from_the_camera_t
     listed = requests.get(f"{place.url}/v1/webhooks/{hook['id']}/deliveries", timeout=10).json()["items"]
     assert posted["job_id"] in {delivery["id"] for delivery in listed}
 
-    (stored,) = [r for r in records(logs["control_plane"]) if r.get("request_id") == request]
+    def logged() -> list[dict[str, Any]]:
+        return [r for r in records(logs["control_plane"]) if r.get("request_id") == request]
+
+    (stored,) = until(logged, what="the control plane's line about the request")
     assert event in stored["event_ids"]
     made = [r for r in records(logs["edge"]) if r.get("event_id") == event]
     assert [r["message"].split()[0] for r in made] == ["REJECT"]
