@@ -14,6 +14,7 @@ OBAMA = "Barack Obama"
 SCRIPT = "<script>document.title='run'</script>"
 COLOURED = """() => {
   const canvas = document.querySelector(".overlay");
+  if (!canvas?.width) return false;
   const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
   let count = 0;
   for (let i = 3; i < pixels.length; i += 4) if (pixels[i]) count++;
