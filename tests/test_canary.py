@@ -165,7 +165,7 @@ def answers(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(true: Callable[[], Any], within_s: float = 30.0) -> Any:
+def until(true: Callable[[], Any], within_s: float = 90.0) -> Any:
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if found := true():
@@ -391,7 +391,7 @@ def database_url(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
         yield url
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_no_secret_turns_up_anywhere(
     tmp_path: Path, data: Path, redis: int, database_url: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

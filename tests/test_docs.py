@@ -24,7 +24,7 @@ from rollcall.up import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 
 
 def blocks(page: str, heading: str) -> list[str]:
