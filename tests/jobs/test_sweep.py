@@ -88,10 +88,10 @@ def test_a_commit_is_noticed_while_it_runs(store: Database) -> None:
     thread.start()
     try:
         submit(store)
-        assert sent.wait(5)
+        assert sent.wait(30)
     finally:
         stop.set()
-        thread.join(5)
+        thread.join(30)
     assert not thread.is_alive()
 
 

@@ -90,7 +90,7 @@ def test_what_is_lost_during_its_commit_is_never_done_again_and_says_so(postgres
 
 def test_two_in_a_deadlock_are_both_done_once(postgres: Database) -> None:
     postgres.committed(lambda c: c.execute(counters.insert().values(name="second", value=0)))
-    both_hold = threading.Barrier(2, timeout=5)
+    both_hold = threading.Barrier(2, timeout=30)
 
     def run(first: str, second: str) -> None:
         met = []
