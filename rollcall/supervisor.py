@@ -20,7 +20,9 @@ from faces.errors import RollcallError
 
 log = logging.getLogger("rollcall")
 
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 120.0
+"""A small box may first have to bring its database up to date. Whoever ends meanwhile is noticed at once."""
+
 STOP_WITHIN_S = 10.0
 RESTART_AFTER_S = 1.0
 BAD_SETTING = 2
