@@ -267,11 +267,12 @@ def add_encoding(connection: Connection, identity_id: str, blobs: BlobStore | No
 
 
 class Decider:
-    """In place of a worker: accepts every photo, but refuses one that says `refuse:<reason>`; `paused` waits."""
+    """In place of a worker: accepts every photo, but refuses one that says `refuse:<reason>`. While somebody else holds
+    `at_work` it decides nothing."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.paused = threading.Event()
+        self.at_work = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -282,13 +283,15 @@ class Decider:
 
     def _run(self) -> None:
         while not self._stop.wait(0.005):
-            if self.paused.is_set():
-                continue
-            with self._server.database.read() as connection:
-                due = enrollments.due(connection, utcnow())
-            for enrollment_id in due:
-                with self._server.database.write() as connection:
-                    self._decide(connection, enrollment_id)
+            with self.at_work:
+                self._look()
+
+    def _look(self) -> None:
+        with self._server.database.read() as connection:
+            due = enrollments.due(connection, utcnow())
+        for enrollment_id in due:
+            with self._server.database.write() as connection:
+                self._decide(connection, enrollment_id)
 
     def _decide(self, connection: Connection, enrollment_id: str) -> None:
         now = utcnow()

@@ -205,29 +205,27 @@ def test_a_refused_photo_says_why(server: Any) -> None:
 
 def test_who_does_not_wait_is_told_pending_and_asks_later(server: Any, decider: Any) -> None:
     person = add(server)["id"]
-    decider.paused.set()
-    response = send_photo(server, person, wait=0)
-    assert (response.status_code, response.json()["state"]) == (202, "pending")
-    path = response.headers["Location"]
-    assert server.get(path).json()["state"] == "pending"
-    assert server.get(path, headers={"Prefer": "wait=1"}).json()["state"] == "pending"
-    decider.paused.clear()
+    with decider.at_work:
+        response = send_photo(server, person, wait=0)
+        assert (response.status_code, response.json()["state"]) == (202, "pending")
+        path = response.headers["Location"]
+        assert server.get(path).json()["state"] == "pending"
+        assert server.get(path, headers={"Prefer": "wait=1"}).json()["state"] == "pending"
     assert server.get(path, headers={"Prefer": "respond-async, wait=20"}).json()["state"] == "accepted"
 
 
 def test_a_photo_may_come_in_a_form_and_be_forced(server: Any, decider: Any) -> None:
     person = add(server)["id"]
-    decider.paused.set()
-    sent = [
-        server.post(f"/v1/identities/{person}/photos", files={"image": b"\xff\xd8\xffface"}, data={"force": "true"}),
-        server.post(f"/v1/identities/{person}/photos?force=true", files={"image": b"\xff\xd8\xffface"}),
-        server.post(f"/v1/identities/{person}/photos", files={"image": b"\xff\xd8\xffface"}),
-    ]
-    with server.database.read() as connection:
-        forced = [
-            connection.execute(enrollments.select().where(enrollments.c.id == r.json()["id"])).one().force for r in sent
+    image = {"image": b"\xff\xd8\xffface"}
+    with decider.at_work:
+        sent = [
+            server.post(f"/v1/identities/{person}/photos", files=image, data={"force": "true"}),
+            server.post(f"/v1/identities/{person}/photos?force=true", files=image),
+            server.post(f"/v1/identities/{person}/photos", files=image),
         ]
-    decider.paused.clear()
+        ids = [r.json()["id"] for r in sent]
+        with server.database.read() as connection:
+            forced = [connection.execute(enrollments.select().where(enrollments.c.id == i)).one().force for i in ids]
     assert forced == [True, True, False]
 
 

@@ -80,9 +80,8 @@ def test_a_photo_that_is_not_decided_in_time_can_be_followed(
     server: Any, decider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(legacy, "LONGEST_WAIT_S", 0.2)
-    decider.paused.set()
-    response = register(server, "Patient")
-    decider.paused.clear()
+    with decider.at_work:
+        response = register(server, "Patient")
     told = response.json()
     assert (response.status_code, told["success"]) == (202, False)
     followed = server.get(f"/v1/enrollments/{told['enrollment']}", headers={"Prefer": "wait=10"})
