@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -59,6 +60,22 @@ def wait_for(true: Callable[[], Any], within_s: float = SOON_S) -> Any:
             return found
         time.sleep(0.005)
     raise AssertionError("it did not come true in time")
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that nobody else is given while the block runs: it is bound, and not listened on. Whoever asks for it by
+    its number, and reuses addresses, may listen on it."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+def reset(raw: socket.socket) -> bool:
+    """Whether the other end has cut the connection off, whatever waits to be read."""
+    closed = 7
+    return raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == closed
 
 
 def check_declared(response: requests.Response) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from control_plane.config import Config
 from control_plane.protection import ALWAYS, HEADERS
 from control_plane.store.alarms import AlarmKind
 from faces.events import EventKind, Status
+from tests.control_plane.conftest import reserved_port
 
 
 def test_the_dashboard_is_served_from_here_alone(server: Any) -> None:
@@ -83,10 +83,9 @@ def test_nothing_but_the_dashboards_files_is_served(server: Any, path: str) -> N
 
 def test_both_ports_serve_one_app(fresh: Any, tmp_path: Path) -> None:
     database = fresh(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        free = probe.getsockname()[1]
-    config = Config.read({"DATA_DIR": str(tmp_path), "PORT": "0", "STREAM_PORT": str(free)}, tmp_path / "none")
-    bound = listen(config)
+    with reserved_port() as free:
+        config = Config.read({"DATA_DIR": str(tmp_path), "PORT": "0", "STREAM_PORT": str(free)}, tmp_path / "none")
+        bound = listen(config)
     server = make_server(create_app(config, database))
     ports = [s.getsockname()[1] for s in bound]
     thread = threading.Thread(target=server.run, kwargs={"sockets": bound})

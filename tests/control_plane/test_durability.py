@@ -16,8 +16,8 @@ import pytest
 import requests
 
 from faces import wire
-from rollcall.up import free_port
 from tests.conftest import absent
+from tests.control_plane.conftest import reserved_port
 
 BATCHES = 50
 
@@ -27,27 +27,31 @@ def traced(tmp_path: Path, wait_for: Any) -> Any:
     """A control plane's process whose syncs are written down, with its URL and the file they are in."""
     if shutil.which("strace") is None:
         absent("strace")
-    port, syncs = free_port(), tmp_path / "syncs"
-    settings = {"DATA_DIR": str(tmp_path), "PORT": str(port), "STREAM_PORT": "0"}
+    syncs = tmp_path / "syncs"
     # With -D the process is the control plane and not strace, so that a signal reaches it.
     command = ["strace", "-D", "-f", "-qq", "-e", "trace=fsync,fdatasync", "-o", str(syncs)]
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*command, sys.executable, "-m", "control_plane"], env={**os.environ, **settings}, stdout=log, stderr=log
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: process.poll() is not None or _answers(url), 60)
-        yield url, syncs
-    finally:
-        process.terminate()
-        process.wait()
+    with reserved_port() as port:
+        settings = {"DATA_DIR": str(tmp_path), "PORT": str(port), "STREAM_PORT": "0"}
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, sys.executable, "-m", "control_plane"],
+                env={**os.environ, **settings},
+                stdout=log,
+                stderr=log,
+            )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            wait_for(lambda: process.poll() is not None or _answers(url), 60)
+            yield url, syncs
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def _answers(url: str) -> bool:
     try:
         return requests.get(f"{url}/readyz", timeout=2).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 

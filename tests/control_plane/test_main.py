@@ -19,7 +19,9 @@ from control_plane.config import Config
 from control_plane.store import keys, schema, version
 from control_plane.store.db import Database, utcnow
 from control_plane.store.keys import Role
+from faces import logs
 from faces.errors import SettingError
+from tests.control_plane.conftest import reserved_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +63,7 @@ def test_it_starts_with_nothing_but_a_folder_serves_and_ends_on_sigterm(tmp_path
         assert requests.get(f"{url}/readyz", timeout=10).json() == {"status": "ok", "encrypted": True}
         assert (tmp_path / "rollcall.db").exists()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) in (0, -signal.SIGTERM)
+        assert process.wait(60) in (0, -signal.SIGTERM)
 
 
 def test_it_loads_no_model_and_no_job(tmp_path: Path) -> None:
@@ -100,6 +102,8 @@ def test_a_wrong_setting_stops_the_start_and_names_itself(
 ) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     monkeypatch.setenv(name, value)
+    # It would be set up for all tests after this one.
+    monkeypatch.setattr(logs, "set_up", lambda *_: None)
     assert main() == 2
     assert name in caplog.text
 
@@ -130,9 +134,8 @@ def test_a_silent_client_is_dropped_by_the_system(tmp_path: Path) -> None:
 
 
 def test_one_port_for_both_is_bound_once(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = str(probe.getsockname()[1])
-    bound = listen(config(tmp_path, PORT=port, STREAM_PORT=port))
+    with reserved_port() as port:
+        bound = listen(config(tmp_path, PORT=str(port), STREAM_PORT=str(port)))
     assert len(bound) == 1
     bound[0].close()
 
