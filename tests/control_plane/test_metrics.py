@@ -19,7 +19,7 @@ from faces import wire
 from faces.encoding import FACE_RECOGNITION, SFACE
 from faces.errors import SettingError
 from faces.logs import IDS, REQUEST_ID, JsonLines
-from rollcall.up import free_port
+from tests.control_plane.conftest import reserved_port
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -32,16 +32,19 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[str, ...]], float]:
     }
 
 
-def test_requests_are_counted_by_the_template_of_their_path_which_names_nobody(server: Any) -> None:
+def test_requests_are_counted_by_the_template_of_their_path_which_names_nobody(server: Any, wait_for: Any) -> None:
     person = server.person("Ann Unforgettable")
     server.get(f"/v1/identities/{person}")
     server.get("/v1/identities/nobody-there")
     requests.get(f"{server.url}/nothing/here", timeout=9)
-    found = samples(server.metrics)
-    assert found["rollcall_requests_total", ("GET", "/v1/identities/{id}", "200")] >= 1
-    assert found["rollcall_requests_total", ("GET", "/v1/identities/{id}", "404")] >= 1
-    assert found["rollcall_requests_total", ("GET", "none", "404")] >= 1
-    assert found["rollcall_request_seconds_count", ("/v1/identities/{id}",)] >= 2
+    counted = {
+        ("rollcall_requests_total", ("GET", "/v1/identities/{id}", "200")),
+        ("rollcall_requests_total", ("GET", "/v1/identities/{id}", "404")),
+        ("rollcall_requests_total", ("GET", "none", "404")),
+    }
+    # Each is counted when its answer has been sent.
+    wait_for(lambda: counted <= samples(server.metrics).keys())
+    assert samples(server.metrics)["rollcall_request_seconds_count", ("/v1/identities/{id}",)] >= 2
     text = generate_latest(server.metrics.registry).decode()
     assert not any(word in text for word in (person, "Unforgettable", "nobody-there", "nothing"))
 
@@ -120,15 +123,15 @@ def test_a_database_that_does_not_answer_is_a_figure_too() -> None:
 
 
 def test_the_metrics_have_a_port_of_their_own_that_names_its_setting_when_taken(sqlite: Database) -> None:
-    port = free_port()
     metrics = Metrics(sqlite, utcnow)
-    server, thread = metrics.serve("127.0.0.1", port)
-    assert "rollcall_database_up 1.0" in requests.get(f"http://127.0.0.1:{port}/metrics", timeout=9).text
-    with pytest.raises(SettingError, match="METRICS_PORT"):
-        metrics.serve("127.0.0.1", port)
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with reserved_port() as port:
+        server, thread = metrics.serve("127.0.0.1", port)
+        assert "rollcall_database_up 1.0" in requests.get(f"http://127.0.0.1:{port}/metrics", timeout=9).text
+        with pytest.raises(SettingError, match="METRICS_PORT"):
+            metrics.serve("127.0.0.1", port)
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def test_a_log_line_is_one_object_with_the_ids_that_run_through() -> None:
@@ -149,7 +152,7 @@ def test_a_log_line_is_one_object_with_the_ids_that_run_through() -> None:
 
 
 def test_each_request_has_an_id_of_its_own_in_the_logs(
-    server: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    server: Any, monkeypatch: pytest.MonkeyPatch, wait_for: Any
 ) -> None:
     monkeypatch.setattr("control_plane.observed.SLOW_S", -1.0)
     seen: list[str] = []
@@ -164,6 +167,8 @@ def test_each_request_has_an_id_of_its_own_in_the_logs(
     logger.addFilter(note)
     try:
         ids = [server.get("/v1/sites").headers["X-Request-Id"] for _ in range(3)]
+        # A line is written when its answer has been sent.
+        wait_for(lambda: len(seen) >= len(ids))
     finally:
         logger.removeFilter(note)
     assert seen == ids
