@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 import requests
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 from playwright.sync_api import Page as BrowserPage
 from websockets.sync.client import ClientConnection, connect
 
@@ -424,6 +424,7 @@ def browser() -> Iterator[Browser]:
     """For a file's tests alone: while it is there its event loop runs, and no test can run another."""
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
+    expect.set_options(timeout=10_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
         yield browser

@@ -16,6 +16,7 @@ from control_plane.store.db import utcnow
 from faces import wire
 from faces.events import EventKind, Status
 from faces.wire import FrameHeader, Seen
+from tests.control_plane.conftest import reserved_port
 
 pytestmark = pytest.mark.browser
 
@@ -26,6 +27,13 @@ SCRIPT = "<script>document.title='run'</script>"
 def lone(running: Any, fresh: Any, tmp_path: Path) -> Iterator[Any]:
     with running(fresh(tmp_path), tmp_path) as server:
         yield server
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    """One for a control plane that ends and comes back."""
+    with reserved_port() as port:
+        yield str(port)
 
 
 def opened(page: Page, server: Any, place: str = "events") -> None:
@@ -181,12 +189,11 @@ def test_a_person_is_added_by_a_photo_and_a_refusal_is_told_in_words(
 
 
 def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothing_twice(
-    running: Any, fresh: Any, tmp_path: Path, browser: Browser, page: Page, event: Any
+    running: Any, fresh: Any, tmp_path: Path, browser: Browser, page: Page, event: Any, port: str
 ) -> None:
     late = browser.new_page()
     database = fresh(tmp_path)
-    with running(database, tmp_path) as server:
-        port = str(server.port)
+    with running(database, tmp_path, PORT=port) as server:
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3)))
         opened(page, server)
         expect(page.locator(".event")).to_have_count(3)
@@ -198,7 +205,9 @@ def test_after_a_lost_connection_it_goes_on_by_cursor_nothing_missing_and_nothin
     expect(late.locator("#connection")).to_have_text("Reconnecting")
     with running(database, tmp_path, PORT=port) as server:
         server.edge("e1").send(*(event(name=f"N{n}", thumbnail=None) for n in range(3, 6)))
-        expect(page.locator("#connection")).to_have_text("Connected")
+        for each in (page, late):
+            # After some time they try every ten seconds at the most.
+            expect(each.locator("#connection")).to_have_text("Connected", timeout=30_000)
         expect(page.locator(".event")).to_have_count(6)
         server.edge("e1").send(event(name="N6", thumbnail=None))
         expect(page.locator(".event")).to_have_count(7)
