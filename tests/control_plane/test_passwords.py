@@ -51,9 +51,10 @@ def test_nobodys_password_takes_as_long_and_never_fits() -> None:
     hashed = passwords.hashed(GOOD)
 
     def took(known: str | None) -> float:
-        began = time.perf_counter()
+        # Of the processor's time: what others take of it is in no answer's favour.
+        began = time.thread_time()
         assert not passwords.fits("wrong horse battery", known)
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     took(None)
     known, unknown = zip(*((took(hashed), took(None)) for _ in range(15)), strict=True)
