@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.camera import MOST_HUNG, Camera
+from edge.camera import MOST_HUNG, Camera, _Attempt
 from edge.config import Loop, Pace
 from edge.frames import Frame
 from edge.notice import Change, Notice
@@ -96,30 +96,41 @@ def test_a_file_waits_for_whoever_takes_every_frame(data: Path, running: Run, un
     assert camera._number == 2, "one is offered, one is ready"
 
 
-def test_a_file_in_real_time_gives_the_newest_frame_to_a_slow_reader(data: Path, running: Run) -> None:
-    camera = running(Camera("stage", str(data / "video" / "stage.mp4")))
-    first = camera.next(10)
-    time.sleep(0.3)
-    second, third = camera.next(10), camera.next(10)
-    assert isinstance(first, Frame)
-    assert isinstance(second, Frame)
-    assert isinstance(third, Frame)
-    assert second.number - first.number == pytest.approx(0.3 * FPS, abs=3)
-    assert third.number == second.number + 1
-    assert abs(second.moment - time.monotonic()) < 0.1
+def taken(camera: Camera) -> tuple[Frame, int]:
+    """The next frame, and how many have given way until it was taken."""
+    with camera._changed:
+        frame = camera.next(10)
+        assert isinstance(frame, Frame)
+        return frame, camera.dropped
 
 
-def test_a_frame_that_is_not_wanted_yet_is_not_given(data: Path, running: Run) -> None:
+def test_a_file_in_real_time_gives_the_newest_frame_to_a_slow_reader(
+    data: Path, running: Run, until: Callable[..., None]
+) -> None:
     camera = running(Camera("stage", str(data / "video" / "stage.mp4")))
-    first = camera.next(10)
-    assert isinstance(first, Frame)
-    camera.wanted_from = first.moment + 0.5
-    frames = [camera.next(10), camera.next(10)]
-    while isinstance(frames[-1], Frame) and frames[-1].moment < first.moment + 0.5:
-        frames = [camera.next(10)]
-    wanted = frames[-1]
-    assert isinstance(wanted, Frame)
-    assert wanted.moment - first.moment == pytest.approx(0.5, abs=2 / FPS)
+    first, _ = taken(camera)
+    until(lambda: camera.dropped >= 0.3 * FPS)
+    second, dropped = taken(camera)
+    assert second.number == dropped + 1, "all before it were taken, or have given way"
+    assert first.moment < second.moment <= time.monotonic()
+    third, dropped = taken(camera)
+    assert third.number == dropped + 2
+
+
+def test_a_frame_that_is_not_wanted_yet_is_not_given(data: Path, running: Run, until: Callable[..., None]) -> None:
+    frames: list[Frame] = []
+
+    def take() -> None:
+        """On the thread that captures: no frame comes between."""
+        item = camera.next(0)
+        if isinstance(item, Frame):
+            frames.append(item)
+            camera.wanted_from = frames[0].moment + 0.5
+
+    camera = Camera("stage", str(data / "video" / "stage.mp4"), offered=take)
+    running(camera)
+    until(lambda: len(frames) >= 2)
+    assert 0.5 <= frames[1].moment - frames[0].moment < 0.5 + 1.01 / FPS
     assert camera.dropped == 0
 
 
@@ -228,6 +239,7 @@ def test_a_camera_that_is_lost_says_so_once_and_never_gives_an_old_frame(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.INFO)
+    network_camera.grey, network_camera.brightens = 50, 0
     camera = running(Camera("door", network_camera.url))
     frame = camera.next(20)
     assert isinstance(frame, Frame)
@@ -254,10 +266,11 @@ def test_a_camera_that_is_lost_says_so_once_and_never_gives_an_old_frame(
 
 
 def test_a_camera_that_never_was_there_is_lost(running: Run) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    camera = running(Camera("door", f"http://127.0.0.1:{port}/video"))
-    notice = next_notice(camera)
+    with socket.socket() as deaf:
+        # Nobody listens there, and nobody else can.
+        deaf.bind(("127.0.0.1", 0))
+        camera = running(Camera("door", f"http://127.0.0.1:{deaf.getsockname()[1]}/video"))
+        notice = next_notice(camera)
     assert (notice.change, notice.reason) == (Change.LOST, "it cannot be opened")
     assert not camera.up
 
@@ -278,11 +291,9 @@ def test_a_call_that_never_returns_costs_the_camera_nothing_but_time(
     monkeypatch.setattr(Camera, "_open", hangs_twice)
     monkeypatch.setattr("edge.camera.HUNG_S", 0.1)
     camera = Camera("door", network_camera.url)
-    # Once it is open, it does not hang.
-    found = camera._found
-    monkeypatch.setattr(
-        camera, "_found", lambda captured: (monkeypatch.setattr("edge.camera.HUNG_S", 20.0), found(captured))
-    )
+    hangs = _Attempt.hangs
+    # The third call does not hang, however long it takes.
+    monkeypatch.setattr(_Attempt, "hangs", lambda attempt: len(camera._hung) < 2 and hangs(attempt))
     running(camera)
     lost, back = next_notice(camera), next_notice(camera)
     assert (lost.change, lost.reason, back.change) == (Change.LOST, "it hangs", Change.BACK)
@@ -337,19 +348,21 @@ def test_a_camera_that_answers_slowly_is_given_more_time(
 def test_a_dark_picture_and_a_frozen_one_are_noticed_and_a_frozen_one_is_not_given(
     network_camera: NetworkCamera, running: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.outlook.DARK_S", 0.5)
     monkeypatch.setattr("edge.outlook.FROZEN_S", 0.5)
+    network_camera.brightens = 10
     camera = running(Camera("door", network_camera.url))
     assert isinstance(camera.next(20), Frame)
-    network_camera.grey, network_camera.brightens = 100, 0
+    network_camera.brightens = 0
     assert next_notice(camera).change is Change.FROZEN
     assert camera.view is View.FROZEN
     assert camera.next(0.5) is None
     assert camera.up
-    network_camera.grey = 120
+    network_camera.brightens = 10
     assert next_notice(camera).change is Change.CLEAR
     assert isinstance(camera.next(10), Frame)
-    network_camera.grey = 2
+    monkeypatch.setattr("edge.outlook.FROZEN_S", 60.0)
+    network_camera.grey, network_camera.brightens = 2, 0
+    monkeypatch.setattr("edge.outlook.DARK_S", 0.5)
     assert next_notice(camera).change is Change.DARK
     assert isinstance(camera.next(10), Frame), "who knows what can be seen in it"
     network_camera.unplug()

@@ -81,7 +81,7 @@ def make(engine: Engine) -> Callable[[CameraConfig, Callable[[], None]], Lens]:
 def watching(witness: Witness, make: Callable[..., Lens]) -> Iterator[Callable[..., Cameras]]:
     started: list[tuple[Cameras, threading.Thread]] = []
 
-    def watch(*configs: CameraConfig, threads: int = 1) -> Cameras:
+    def watch(*configs: CameraConfig, threads: int = 1, make: Callable[..., Lens] = make) -> Cameras:
         cameras = Cameras(witness, make, threads)
         cameras.change(configs)
         thread = threading.Thread(target=cameras.run)
@@ -124,14 +124,16 @@ def test_no_camera_starves_where_the_box_is_too_slow(
     witness.work = lambda camera: time.sleep(0.02)
     cameras = watching(*named(film, *names))
     until(lambda: set(witness.frames) == set(names), 20)
+    # From now on whoever is looked at, all have something new when their turn comes.
+    witness.work = lambda camera: until(lambda: all(lens.camera.waiting for lens in cameras.lenses))
     begun = witness.frames.copy()
     until(lambda: witness.frames.total() - begun.total() >= 60, 20)
     looked = witness.frames - begun
-    assert max(looked.values()) - min(looked.values()) <= 4
+    assert max(looked.values()) - min(looked.values()) <= 2
     assert witness.most_at_once == 1
+    witness.work = lambda camera: time.sleep(0.02)
     # Of 6 cameras' 180 frames a second 50 can be looked at.
-    dropped = [lens.status(time.monotonic()).dropped for lens in cameras.lenses]
-    assert min(dropped) >= 10
+    until(lambda: min(lens.status(time.monotonic()).dropped for lens in cameras.lenses) >= 10, 20)
 
 
 def test_several_threads_look_at_several_cameras_at_once(
@@ -159,18 +161,29 @@ def test_a_fault_of_one_camera_stops_no_other(
     watching(*named(film, "bad", "good"))
     until(lambda: witness.frames["bad"] >= 3)
     assert time.monotonic() - began >= 2 * REST_S
-    assert witness.frames["good"] >= 30
-    assert caplog.text.count("a frame was lost") <= 4
+    until(lambda: witness.frames["good"] >= 30)
+    assert caplog.text.count("a frame was lost") <= 1 + (time.monotonic() - began) / REST_S
 
 
 def test_no_more_frames_are_looked_at_than_a_camera_s_budget(
-    film: CameraConfig, watching: Callable[..., Cameras], witness: Witness, until: Until
+    film: CameraConfig, watching: Callable[..., Cameras], make: Callable[..., Lens], witness: Witness, until: Until
 ) -> None:
+    def in_step(config: CameraConfig, offered: Callable[[], None]) -> Lens:
+        """A camera that goes on once its frame has been looked at."""
+
+        def looked() -> None:
+            offered()
+            until(lambda: not (lens.camera.waiting or lens.busy) or lens.camera._stopping.is_set())
+
+        lens = make(config, looked)
+        return lens
+
     half, whole = replace(film, name="half", max_fps=15.0), replace(film, name="whole", max_fps=30.0)
-    cameras = watching(half, whole)
-    until(lambda: witness.frames["whole"] >= 60)
-    assert witness.frames["half"] == pytest.approx(witness.frames["whole"] / 2, abs=4)
-    assert sum(lens.camera.dropped for lens in cameras.lenses) <= 10, "what is not wanted is not dropped"
+    cameras = watching(half, whole, make=in_step)
+    until(lambda: min(lens.camera.captured for lens in cameras.lenses) >= 60)
+    for lens, share in zip(cameras.lenses, (0.5, 1.0), strict=True):
+        assert lens.looked_at == pytest.approx(lens.camera.captured * share, abs=2)
+        assert lens.camera.dropped == 0, "what is not wanted is not dropped"
 
 
 def test_cameras_come_and_go_while_others_go_on(
@@ -184,7 +197,7 @@ def test_cameras_come_and_go_while_others_go_on(
     until(lambda: witness.gone == ["b"] and witness.frames["c"])
     stopped = witness.frames["b"]
     cameras.change([a, replace(c, scale=0.25)])
-    until(lambda: witness.gone == ["b", "c"] and witness.begun == ["a", "b", "c", "c"])
+    until(lambda: witness.gone == ["b", "c"] and sorted(witness.begun) == ["a", "b", "c", "c"])
     before = witness.frames.copy()
     until(lambda: witness.frames["a"] > before["a"] and witness.frames["c"] > before["c"])
     assert cameras.lenses[0] is undisturbed
