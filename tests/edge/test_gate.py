@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -125,10 +124,9 @@ def test_a_hung_gate_holds_up_nobody_and_is_given_the_newest(
     receiver.open.clear()
     gate.offer(passed(0))
     until(lambda: len(receiver.posts) == 1)
-    began = time.monotonic()
     for number in range(1, 101):
         gate.offer(passed(number))
-    assert time.monotonic() - began < 1
+    assert len(receiver.posts) == 1, "it hangs still"
     receiver.open.set()
     until(lambda: len(receiver.posts) == 1 + gates.WAITING)
     assert [post["name"] for post in receiver.posts[1:]] == [f"Ada {n}" for n in range(101 - gates.WAITING, 101)]

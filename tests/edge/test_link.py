@@ -237,14 +237,15 @@ def test_every_camera_that_is_watched_is_sent(side: ControlPlaneSide, link: Link
     until(lambda: link._leases.count(time.monotonic()) == 2)
 
     def offer() -> bool:
+        link.offer(sight(100, "gate"))
         # The door offers ten times as many.
         for number in range(10):
             link.offer(sight(number))
-        link.offer(sight(100, "gate"))
         return len(side.frames()) >= 12
 
     until(offer)
-    assert side.frames().count(100) == pytest.approx(len(side.frames()) / 2, abs=1)
+    frames = side.frames()
+    assert frames.count(100) == pytest.approx(len(frames) / 2, abs=1)
 
 
 def test_a_message_that_is_not_understood_does_not_end_the_link(
@@ -262,8 +263,9 @@ def test_offering_never_waits_even_with_no_link(hints: list[float]) -> None:
     link = Link(
         "ws://127.0.0.1:9/", dict, hinted=lambda hint: None, ordered=lambda: None, status=lambda: STATUS, quality=70
     )
-    link._leases.take(Watch("door", 60.0), time.monotonic())
-    began = time.monotonic()
+    link._leases.take(Watch("door", 600.0), time.monotonic())
     for number in range(1000):
         link.offer(sight(number))
-    assert time.monotonic() - began < 1
+    waiting = link._sights.take(0)
+    assert waiting is not None
+    assert waiting.frame.number == 999
