@@ -49,7 +49,7 @@ PORTRAITS = {
 }
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 10.0) -> None:
+def until(condition: Callable[[], Any], timeout_s: float = 30.0) -> None:
     """Wait for a condition; the test fails if it does not come true."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -14,7 +14,7 @@ import pytest
 from edge import managed
 from edge.__main__ import Edge
 from edge.config import Config
-from edge.orders import Orders
+from edge.orders import LOOK_S, Orders
 from edge.plane import ControlPlane
 from edge.reload import Reloader
 from edge.seal import FILE, Seal, open_seal
@@ -189,6 +189,9 @@ def test_an_edge_watches_what_it_is_ordered_and_shows_it(
     def config() -> Config:
         return read(folder, CONTROL_PLANE_URL=plane.url)
 
+    def told() -> list[str]:
+        return plane.hellos[-1][1].cameras if plane.hellos else []
+
     put, look, remove = order(PUT, "gate", source=stream), order(LOOK, "gate"), order(REMOVE, "gate")
     plane.orders = [put]
     managed_before = config()
@@ -197,15 +200,15 @@ def test_an_edge_watches_what_it_is_ordered_and_shows_it(
     thread.start()
     try:
         until(lambda: put.id in plane.outcomes)
-        until(lambda: plane.hellos[-1][1].cameras == ["gate"])
+        until(lambda: told() == ["gate"])
         plane.orders.append(look)
         edge._ordered()
-        until(lambda: look.id in plane.outcomes)
+        until(lambda: look.id in plane.outcomes, 2 * LOOK_S)
         assert images.load(plane.outcomes[look.id].picture).shape == (240, 320, 3)
         plane.orders.append(remove)
         edge._ordered()
         until(lambda: remove.id in plane.outcomes)
-        until(lambda: plane.hellos[-1][1].cameras == ["camera"])
+        until(lambda: told() == ["camera"])
     finally:
         edge.stop()
         thread.join(15)

@@ -53,7 +53,7 @@ def test_a_line_that_dies_while_frames_are_sent_is_given_up(
         until(lambda: connections)
         if isinstance(sender, Link):
             sender._leases.take(Watch("door", 60.0), time.monotonic())
-        until(lambda: sender.offer(Sight(Frame("door", 1, NOON, 0.0, picture), (), ())) or len(connections) > 1)
+        until(lambda: sender.offer(Sight(Frame("door", 1, NOON, 0.0, picture), (), ())) or len(connections) > 1, 60)
     finally:
         over.set()
         server.shutdown()
