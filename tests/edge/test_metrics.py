@@ -12,7 +12,6 @@ from edge.metrics import CameraFigures, Figures, Metrics, MetricsPage
 from edge.outlook import View
 from faces.errors import SettingError
 from faces.wire import CameraStatus, Funnel
-from rollcall.up import free_port
 
 DOOR = CameraStatus(name='the "door"', up=True, fps=12.5, dropped=3, funnel=Funnel(recognised=7, too_small=2))
 FIGURES = Figures(
@@ -32,7 +31,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def page(metrics: Metrics) -> Iterator[MetricsPage]:
-    page = MetricsPage(metrics, "127.0.0.1", free_port())
+    page = MetricsPage(metrics, "127.0.0.1", 0)
     serving = threading.Thread(target=page.run)
     serving.start()
     yield page

@@ -35,9 +35,7 @@ def clock() -> list[float]:
 
 @pytest.fixture
 def preview(clock: list[float]) -> Iterator[Preview]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    preview = Preview("127.0.0.1", port, 90, lambda: clock[0])
+    preview = Preview("127.0.0.1", 0, 90, lambda: clock[0])
     thread = threading.Thread(target=preview.run)
     thread.start()
     yield preview
