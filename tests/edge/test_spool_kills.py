@@ -83,7 +83,8 @@ def test_what_was_kept_is_delivered_or_counted_through_kills_where_there_is_no_r
     ("fault", "events"), [("acknowledge_first", 10**6), ("delete_first", 10**6), ("uncounted", 12)]
 )
 def test_a_planted_fault_is_found(tmp_path: Path, fault: str, events: int) -> None:
-    assert lives(tmp_path / "spool.db", 30, events, seed=3, fault=fault).lost > 0
+    tries = (lives(tmp_path / f"spool-{seed}.db", 30, events, seed, fault) for seed in range(3, 13))
+    assert any(truth.lost > 0 for truth in tries), "where threads are killed is chance, whatever the seed"
 
 
 @pytest.mark.soak
