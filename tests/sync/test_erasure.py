@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -177,7 +178,7 @@ class Office:
         with server.database.write() as connection:
             galleries.create(connection, SettingsRow(STAFF, STAFF), utcnow())
             sites.follow(connection, sites.DEFAULT_SITE, [galleries.DEFAULT_GALLERY, STAFF])
-        self.scrubbing = Scrubbing(server.database, server.blobs, lambda: utcnow() + scrub.PATIENCE)
+        self._scrubbing = Scrubbing(server.database, server.blobs, _after_patience, stopwatch=lambda: 0.0)
         self._hook = server.post("/v1/webhooks", json={"url": "http://127.0.0.1:9/", "statuses": ["PASS"]})
         for number, person in enumerate(self.people):
             with server.database.write() as connection:
@@ -261,6 +262,12 @@ class Office:
         pending = {UUID(edge["edge_id"]) for edge in told["pending"]}
         return {UUID(edge["edge_id"]) for edge in told["confirmed"]} - pending
 
+    def scrubbed(self) -> bool:
+        """Scrub; whether all is done with. Somebody who reads just then is in its way."""
+        self._scrubbing.run("")
+        with self.server.database.read() as connection:
+            return not scrub.due(connection, _after_patience())
+
     def settled(self) -> bool:
         heads = self.server.database
         with heads.read() as connection:
@@ -269,6 +276,10 @@ class Office:
             {held.id: held.position.revision for held in edge.replica.held} == revisions and not len(edge.spool)
             for edge in self.edges
         )
+
+
+def _after_patience() -> datetime:
+    return utcnow() + scrub.PATIENCE
 
 
 @pytest.fixture
@@ -314,7 +325,7 @@ def erase_many(office: Office, count: int) -> None:
         assert not any(edge.recognises(person) for edge in online), "an erased person is matched"
     told = [office.erasure(person) for person in erased]
     assert all({UUID(edge["edge_id"]) for edge in each["pending"]} == {away.id} for each in told)
-    office.scrubbing.run("")
+    wait_for(office.scrubbed)
     for folder in everywhere[:-1]:
         assert held_in(folder, erased) == [], f"{folder.name}: something is left"
 
@@ -354,7 +365,7 @@ def test_no_erasure_waits_for_an_edge_whose_site_follows_the_gallery_no_more(off
     with made.server.database.write() as connection:
         sites.follow(connection, sites.DEFAULT_SITE, [STAFF])
     assert made.server.call("DELETE", f"/v1/identities/{person.id}").status_code == 204
-    made.scrubbing.run("")
+    wait_for(made.scrubbed)
     (waited_for,) = made.erasure(person)["pending"]
     assert waited_for["edge_id"] == str(edge.id), "its copy is there"
     edge.go_online()
