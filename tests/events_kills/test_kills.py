@@ -152,6 +152,7 @@ class World:
 
     def _settle(self) -> None:
         (self.folder / "stop").touch()
+        _ready(self.mortals["plane"], f"{self.url}/readyz")
         edge, before, deadline = self.mortals["edge"], self._logged(), time.monotonic() + STUCK_S
         while edge.process.poll() is None:
             if (now := self._logged()) != before:
