@@ -122,11 +122,11 @@ def test_a_progressive_jpeg_of_endless_scans_is_refused() -> None:
 def test_millions_of_tiny_segments_cost_no_time() -> None:
     comments = b"\xff\xfe\0\x02" * 2_000_000
     chunk = png(5, 5, (b"tEXt", b"a\0b"))[33:]
-    begin = time.perf_counter()
+    begin = time.thread_time()
     assert "segments" in refusal(b"\xff\xd8" + comments)
     assert "chunks" in refusal(png(5, 5) + chunk * 500_000)
     assert "cut off" in refusal(b"\xff\xd8\xff" + bytes(25_000_000))
-    assert time.perf_counter() - begin < 1
+    assert time.thread_time() - begin < 1
 
 
 def test_segments_of_length_zero_end() -> None:

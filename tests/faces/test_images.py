@@ -192,8 +192,8 @@ def test_the_largest_photo_taken_stays_within_300_megabytes_and_5_seconds(tmp_pa
     code = (
         "import resource, sys, time; from pathlib import Path; from faces.engine import images\n"
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
-        f"data = Path({str(path)!r}).read_bytes(); before = peak(); begin = time.perf_counter()\n"
-        "images.load(data); print(peak() - before, time.perf_counter() - begin)"
+        f"data = Path({str(path)!r}).read_bytes(); before = peak(); begin = time.process_time()\n"
+        "images.load(data); print(peak() - before, time.process_time() - begin)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     megabytes, seconds = map(float, done.stdout.split())
