@@ -8,6 +8,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from control_plane.store import schema
 from control_plane.store.db import Database
@@ -20,6 +21,10 @@ from tests.services import absent as absent
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 SYSTEM_PYTHON = "/usr/bin/python3"
+
+# How long an example takes is the machine's business.
+settings.register_profile("rollcall", deadline=None)
+settings.load_profile("rollcall")
 
 
 @pytest.fixture(scope="session")

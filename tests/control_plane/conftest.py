@@ -47,7 +47,7 @@ from tests import services
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASSWORD = "correct horse battery"
 HASHED = Passwords().hashed(PASSWORD)
-SOON_S = 10.0
+SOON_S = 30.0
 DECLARED = with_document(ROUTES, "test")
 JPEG = b"\xff\xd8\xff\xe0" + b"a small picture"
 

@@ -105,7 +105,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(steps)
 def test_whatever_is_lost_all_agree_on_what_is_watched_when_the_bus_works_again(
     history: list[tuple[str, int, Lens]],

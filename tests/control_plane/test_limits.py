@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.limits import Buckets, Cost, Limits, Rate, network, rate
@@ -27,7 +27,6 @@ def test_what_is_no_rate_is_refused(text: str) -> None:
         rate(text)
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(1, 5),
     every_s=st.sampled_from([0.5, 1.0, 7.0]),

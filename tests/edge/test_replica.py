@@ -273,7 +273,7 @@ KEYS = st.one_of(
 CHANGES = st.tuples(st.lists(ROWS, max_size=4, unique_by=key), st.lists(KEYS, max_size=2, unique=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(changes=st.lists(CHANGES, min_size=1, max_size=6), cut=st.integers(0, 40), snapshot=st.booleans())
 def test_a_crash_at_any_statement_leaves_the_old_or_the_new_whole(
     changes: list[tuple[list[Row], list[Key]]], cut: int, snapshot: bool

@@ -411,4 +411,4 @@ class SpoolHistory(RuleBasedStateMachine):
 
 
 TestSpoolHistory = SpoolHistory.TestCase
-TestSpoolHistory.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestSpoolHistory.settings = settings(max_examples=30, stateful_step_count=20)

@@ -91,7 +91,7 @@ def mangled(data: st.DataObject, good: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("read", "good"), PURE, ids=[read.__name__ for read, _ in PURE])
-@settings(max_examples=100, deadline=None, database=None, derandomize=True)
+@settings(max_examples=100, database=None, derandomize=True)
 @given(data=st.data())
 def test_no_bytes_raise_anything_else(read: Any, good: bytes, data: st.DataObject) -> None:
     with suppress(RollcallError):
@@ -100,7 +100,6 @@ def test_no_bytes_raise_anything_else(read: Any, good: bytes, data: st.DataObjec
 
 @settings(
     max_examples=100,
-    deadline=None,
     database=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

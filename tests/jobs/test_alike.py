@@ -63,7 +63,7 @@ def test_encodings_of_two_models_are_never_compared() -> None:
     assert held[0] != held[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 359), min_size=1, max_size=20), st.integers(0, 20))
 def test_no_two_groups_are_near_in_the_end_and_a_repeat_changes_nothing(angles: list[int], cut: int) -> None:
     encodings = directions(*angles)

@@ -200,7 +200,6 @@ def play(runs: int, start: int, *, steps: int = 50, phases: Sequence[Phase] = tu
     options = settings(
         max_examples=runs,
         stateful_step_count=steps,
-        deadline=None,
         database=None,
         phases=phases,
         report_multiple_bugs=False,

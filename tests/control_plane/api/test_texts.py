@@ -4,7 +4,7 @@ import re
 from contextlib import nullcontext
 
 import pytest
-from hypothesis import example, given, settings, strategies
+from hypothesis import example, given, strategies
 
 from control_plane.api import texts
 from faces.errors import Invalid
@@ -23,7 +23,6 @@ def test_what_is_no_name_is_refused(written: str) -> None:
         texts.name(written, "site")
 
 
-@settings(deadline=None)
 @given(strategies.text(max_size=12) | strategies.text(" \t", min_size=195, max_size=205))
 @example("a\x85b")
 @example("")

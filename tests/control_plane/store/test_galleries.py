@@ -160,7 +160,7 @@ def test_concurrent_changes_leave_no_gap_and_no_revision_twice(database: Databas
         assert galleries.recomputed_checksum(connection, G) == galleries.position(connection, G).checksum
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from("efrau"), st.integers(0, 5), st.integers(1, 4)), max_size=25))
 def test_whatever_happens_a_copy_that_has_caught_up_equals_the_gallery(
     store: Database, steps: list[tuple[str, int, int]]

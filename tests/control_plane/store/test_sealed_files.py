@@ -5,7 +5,7 @@ import os
 from typing import BinaryIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from control_plane.store.sealed_files import SealedWriter, opened
@@ -35,7 +35,6 @@ def plain(data: bytes) -> BinaryIO:
 near = st.sampled_from([0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 2 * CHUNK + 7, 3 * CHUNK])
 
 
-@settings(deadline=None)
 @given(near, st.lists(near, max_size=3), st.lists(st.tuples(st.integers(0, 3 * CHUNK), near), max_size=5))
 def test_it_reads_from_anywhere_what_was_written(size: int, pieces: list[int], reads: list[tuple[int, int]]) -> None:
     data = LARGE[:size]
