@@ -26,8 +26,8 @@ from rollcall.up import Place, free_port, start_centre, start_edge
 from tests import services
 
 FPS = 30000 / 1001
-OPENED_WITHIN_S = 10.0
-"""How long after the film's beginning its first picture may stand in the edge's log."""
+SLACK_S = 0.3
+"""How exactly the film's beginning is known, from the edge's log."""
 
 PEOPLE = (
     ("Lin-Manuel Miranda", "lin-manuel-miranda.png"),
@@ -38,7 +38,7 @@ PEOPLE = (
 )
 
 
-def until(condition: Callable[[], Any], *, within_s: float = 60.0, what: str = "it") -> Any:
+def until(condition: Callable[[], Any], *, within_s: float = 30.0, what: str = "it") -> Any:
     """The condition's first true answer."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
@@ -115,10 +115,6 @@ def register(place: Place, name: str, photo: bytes) -> requests.Response:
     return requests.post(f"{place.url}/register", data={"name": name}, files={"image": ("p.jpg", photo)}, timeout=40)
 
 
-def events_in(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [message for message in messages if message["type"] == "event"]
-
-
 def passes(events: list[dict[str, Any]]) -> set[str]:
     return {e["name"] for e in events if e.get("status") == "PASS"}
 
@@ -142,17 +138,17 @@ def stage(data: Path, receiver: Receiver, tmp_path_factory: pytest.TempPathFacto
         log = requests.get(f"{place.url}/v1/events", params={"limit": "500"}, timeout=10).json()["items"]
         told = len([e for e in log if e["status"] == "PASS"])
         until(lambda: len(receiver.got) >= told, what="the webhook's last delivery")
-        until(lambda: len(events_in(dashboard.got)) >= len(log), what="the dashboard's last event")
+        until(lambda: len(dashboard.got) >= len(log), what="the dashboard's last event")
         for watcher in (plain, dashboard):
             watcher.close()
-        shown = re.search(r"^(\S+ \S+) INFO .*is 640 x 360", (folder / "logs" / "edge.log").read_text(), re.M)
-        assert shown is not None
+        began = re.search(r"^(\S+ \S+) INFO .*is 640 x 360", (folder / "logs" / "edge.log").read_text(), re.M)
+        assert began is not None
         yield {
             "log": log,
             "webhook": list(receiver.got),
             "plain": plain.got,
-            "dashboard": events_in(dashboard.got),
-            "shown": datetime.fromisoformat(shown[1].replace(",", ".")).astimezone(),
+            "dashboard": [m for m in dashboard.got if m["type"] == "event"],
+            "began": datetime.fromisoformat(began[1].replace(",", ".")).astimezone(),
             "place": place,
         }
 
@@ -160,22 +156,15 @@ def stage(data: Path, receiver: Receiver, tmp_path_factory: pytest.TempPathFacto
 @pytest.mark.timeout(240)
 def test_miranda_and_obama_pass_in_their_scenes_and_nobody_else_ever_does(stage: dict[str, Any]) -> None:
     scenes = {"Lin-Manuel Miranda": [(82, 211), (0, 20)], "Barack Obama": [(211, 275)], "Alex Lacamoire": [(0, 20)]}
-    passed = [
-        (event["name"], FPS * (datetime.fromisoformat(event["captured_at"]) - stage["shown"]).total_seconds())
-        for event in stage["log"]
-        if event["status"] == "PASS"
-    ]
-
-    def seen(began: int) -> set[tuple[str, tuple[int, int] | None]]:
-        """Who passed in which scene, None: in none of theirs, had the film begun so many frames before its log says."""
-        return {
-            (name, next(((a, b) for a, b in scenes[name] if a - 1 <= frame + began <= b), None))
-            for name, frame in passed
-        }
-
-    both = {("Lin-Manuel Miranda", (82, 211)), ("Barack Obama", (211, 275))}
-    found = [seen(began) for began in range(int(OPENED_WITHIN_S * FPS))]
-    assert any(both <= them and all(scene for _, scene in them) for them in found), passed
+    seen = []
+    for event in stage["log"]:
+        if event["status"] == "PASS":
+            at = (datetime.fromisoformat(event["captured_at"]) - stage["began"]).total_seconds()
+            within = [(a, b) for a, b in scenes[event["name"]] if a / FPS - SLACK_S <= at <= b / FPS + SLACK_S]
+            assert within, f"{event['name']} at {at:.2f} s"
+            seen.append((event["name"], within[0]))
+    assert ("Lin-Manuel Miranda", (82, 211)) in seen
+    assert ("Barack Obama", (211, 275)) in seen
 
 
 def test_the_webhook_the_dashboard_and_the_log_all_got_both(stage: dict[str, Any]) -> None:
@@ -212,7 +201,7 @@ def test_every_event_says_what_decided_it(stage: dict[str, Any]) -> None:
             assert images.load(picture.content).shape[2] == 3
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(120)
 def test_who_is_enrolled_while_the_edge_runs_is_recognised_and_who_is_erased_no_longer(
     data: Path, engine: Engine, tmp_path: Path
 ) -> None:
@@ -227,7 +216,7 @@ def test_who_is_enrolled_while_the_edge_runs_is_recognised_and_who_is_erased_no_
         watcher = Watcher(f"ws://127.0.0.1:{place.port}/ws/face-stream", ask={"type": "events", "after": 0})
 
         def events(status: str) -> list[dict[str, Any]]:
-            return [event for event in events_in(watcher.got) if event["status"] == status]
+            return [m for m in watcher.got if m["type"] == "event" and m["status"] == status]
 
         until(lambda: events("REJECT"), what="the stranger's reject")
         assert not events("PASS")

@@ -81,9 +81,11 @@ def remove(connection: sa.Connection, edge_id: str, now: datetime) -> None:
     and the audit log keep its id."""
     # The credentials first: an edge that introduces itself meanwhile takes its key and its row in that order, too.
     _end_all(connection, edge_id, now)
-    sites.drop_cameras(connection, edge_id)
-    if not connection.execute(edges.delete().where(edges.c.id == edge_id)).rowcount:
+    mine = edges.c.id == edge_id
+    if connection.execute(sa.select(edges.c.id).where(mine).with_for_update()).first() is None:
         raise NotFound(f"there is no edge {edge_id!r}", remedy="GET /v1/edges shows the edges.")
+    sites.drop_cameras(connection, edge_id)
+    connection.execute(edges.delete().where(mine))
 
 
 def due(connection: sa.Connection, key_id: str, now: datetime) -> bool:

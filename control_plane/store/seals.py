@@ -71,7 +71,7 @@ def bind(database: Database) -> None:
         if counters.begin(connection, counters.VAULT, database.vault.id):
             if database.vault.sealing and not any(connection.execute(sa.select(t).limit(1)).first() for t in _HOLDING):
                 counters.begin(connection, counters.ALL_SEALED, 1)
-        elif counters.found(connection, counters.VAULT) != database.vault.id:
+        elif counters.value(connection, counters.VAULT) != database.vault.id:
             raise SettingError(
                 "VAULT_URL: this is not the vault of the keys that this database is sealed by",
                 remedy="Put back the one that was there. Without it, nothing that is sealed can be read.",

@@ -286,14 +286,14 @@ def direct(connection: sa.Connection, edge_id: str, directions: Mapping[str, Dir
 
 
 def drop_cameras(connection: sa.Connection, edge_id: str, but: Collection[str] = ()) -> None:
-    """Forget an edge's cameras, but which way people went before them."""
+    """Forget an edge's cameras, but which way people went before them. Whoever calls holds the edge's row."""
     gone = (cameras.c.edge_id == edge_id) & cameras.c.name.not_in(but)
-    directions = {r.name: r.direction for r in connection.execute(sa.select(cameras).where(gone))}
-    said = (past_directions.c.edge_id == edge_id) & past_directions.c.camera.in_(directions)
-    connection.execute(past_directions.delete().where(said))
-    for name, direction in directions.items():
-        if direction is not None:
-            connection.execute(past_directions.insert().values(edge_id=edge_id, camera=name, direction=direction))
+    said = past_directions.c.camera.in_(sa.select(cameras.c.name).where(gone))
+    connection.execute(past_directions.delete().where((past_directions.c.edge_id == edge_id) & said))
+    marked = sa.select(cameras.c.edge_id, cameras.c.name, cameras.c.direction).where(
+        gone, cameras.c.direction.is_not(None)
+    )
+    connection.execute(past_directions.insert().from_select(["edge_id", "camera", "direction"], marked))
     connection.execute(cameras.delete().where(gone))
 
 
@@ -371,8 +371,11 @@ def _site_named(connection: sa.Connection, name: str | None, only: str | None) -
 
 
 def _set_cameras(connection: sa.Connection, edge_id: str, names: list[str], now: datetime) -> None:
-    drop_cameras(connection, edge_id, but=names)
     held = set(connection.execute(sa.select(cameras.c.name).where(cameras.c.edge_id == edge_id)).scalars())
+    if held - set(names):
+        drop_cameras(connection, edge_id, but=names)
+    if set(names) <= held:
+        return
     past = sa.select(past_directions.c.camera, past_directions.c.direction).where(past_directions.c.edge_id == edge_id)
     directions = {row.camera: row.direction for row in connection.execute(past)}
     for name in names:

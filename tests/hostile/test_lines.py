@@ -33,9 +33,6 @@ PAGE = b"<!DOCTYPE html><html><title>Welcome to our WLAN</title><form action=/lo
 SECOND_S = 0.3
 """How long the edge waits here for an answer."""
 
-HELD_S = 5.0
-"""How long a line that hangs says nothing."""
-
 
 class Line:
     """What an edge reaches in place of its control plane: it reads one request, and does what it is told."""
@@ -103,7 +100,7 @@ def portal(connection: socket.socket, _request: bytes) -> None:
 
 
 def half_open(_connection: socket.socket, _request: bytes) -> None:
-    time.sleep(HELD_S)
+    time.sleep(5)
 
 
 def reset(connection: socket.socket, _request: bytes) -> None:
@@ -167,6 +164,7 @@ def test_hostile_39_no_event_is_taken_for_delivered(line: Line, plane: ControlPl
 def test_hostile_39_nothing_is_taken_for_an_answer(line: Line, plane: ControlPlane, tmp_path: Path) -> None:
     replica = Replica(tmp_path / "galleries.db", SFACE)
     gallery = Followed(id="g1", name="g1", kind="allow", model=SFACE, position=Position(1, 1))  # type: ignore[arg-type]
+    began = time.monotonic()
 
     def start_over() -> None:
         with plane.snapshot("g1") as (position, rows):
@@ -182,10 +180,9 @@ def test_hostile_39_nothing_is_taken_for_an_answer(line: Line, plane: ControlPla
         plane.orders,
         start_over,
     ):
-        began = time.monotonic()
         with pytest.raises(RollcallError):
             ask()
-        assert time.monotonic() - began < HELD_S
+    assert time.monotonic() - began < 5.0
     assert replica.held == ()
     replica.close()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from faces.addresses import Allowed
-from jobs.outbound import TOTAL_S, Outbound, retry_after_s
+from jobs.outbound import Outbound, retry_after_s
 
 HERE = Allowed([("127.0.0.1", None), ("receiver.example", None)])
 
@@ -136,7 +136,7 @@ def test_proxies_of_the_environment_are_not_asked(receive: Any, monkeypatch: pyt
 def test_a_post_ends_after_its_total_time(receive: Any, serve: Any) -> None:
     receiver, began = receive(serve), time.monotonic()
     answer = Outbound(HERE, total_s=0.6).post(receiver.url, b"body", {})
-    assert 0.5 < time.monotonic() - began < TOTAL_S
+    assert 0.5 < time.monotonic() - began < 2
     assert (answer.status, answer.error) == (None, "no answer within 0.6 s")
 
 
@@ -152,7 +152,7 @@ def test_a_post_ends_after_its_total_time(receive: Any, serve: Any) -> None:
 def test_an_answer_that_is_none_is_a_failure_at_once(receive: Any, serve: Any) -> None:
     receiver, began = receive(serve), time.monotonic()
     answer = Outbound(HERE).post(receiver.url, b"body", {})
-    assert time.monotonic() - began < TOTAL_S
+    assert time.monotonic() - began < 3
     assert (answer.status, answer.error) == (None, "ConnectionError")
 
 
@@ -170,7 +170,7 @@ def test_an_answer_that_is_none_is_a_failure_at_once(receive: Any, serve: Any) -
 def test_a_body_is_not_waited_for_as_the_status_says_it_all(receive: Any, serve: Any) -> None:
     receiver, began = receive(serve), time.monotonic()
     answer = Outbound(HERE).post(receiver.url, b"body", {})
-    assert time.monotonic() - began < TOTAL_S
+    assert time.monotonic() - began < 3
     assert (answer.status, answer.error) == (200, None)
 
 

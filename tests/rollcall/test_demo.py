@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +16,7 @@ def test_the_demo_recognises_the_person_and_turns_the_stranger_away(tmp_path: Pa
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASS        Barack Obama" in done.stdout
     assert "REJECT      somebody unknown" in done.stdout
-    # A machine that pauses for a second loses sight of the stranger, and decides once more.
-    assert re.search(r"[1-9]\d* turned away, 0 let in by mistake", done.stdout)
+    assert "1 turned away, 0 let in by mistake" in done.stdout
 
 
 def event(**fields: object) -> dict[str, object]:
