@@ -21,7 +21,7 @@ from control_plane.store.keys import Role
 from control_plane.store.sites import DEFAULT_SITE
 from faces import wire
 from faces.wire import SnapshotReader
-from tests.control_plane.conftest import reset
+from tests.control_plane.conftest import reset, wait_for
 
 SMALL = 4096
 """A reader's buffer that is soon full."""
@@ -43,7 +43,7 @@ def made(server: Any, role: Role = Role.ADMIN, **options: Any) -> str:
     """A key that counts."""
     with server.database.write() as connection:
         text = keys.create(connection, role, utcnow(), **options)
-    within(lambda: not known(server, "") and known(server, text))
+    wait_for(lambda: not known(server, "") and known(server, text))
     return text
 
 
@@ -56,18 +56,11 @@ def revoked(server: Any, text: str) -> None:
     """The key counts no more, and the control plane knows."""
     with server.database.write() as connection:
         keys.revoke(connection, keys.id_of(text) or "", utcnow())
-    within(lambda: not known(server, text))
+    wait_for(lambda: not known(server, text))
 
 
 def bearer(text: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
-
-
-def within(true: Callable[[], Any], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def begun(
@@ -131,7 +124,7 @@ def test_a_request_begun_before_signing_out_changes_nothing_after_it(server: Any
     headers = {"Cookie": page.cookie, CSRF_HEADER: page.csrf}
     raw = begun(server, "POST", "/v1/keys", headers, len(NEW_KEY))
     assert page.call("DELETE", "/v1/session").status_code == 204
-    within(lambda: requests.get(f"{server.url}/v1/sites", headers=headers, timeout=5).status_code == 401)
+    wait_for(lambda: requests.get(f"{server.url}/v1/sites", headers=headers, timeout=5).status_code == 401)
     raw.sendall(NEW_KEY)
     assert answer(raw)[0] == 401
     with server.database.read() as connection:
@@ -141,7 +134,7 @@ def test_a_request_begun_before_signing_out_changes_nothing_after_it(server: Any
 def test_a_request_begun_while_everything_was_open_changes_nothing_once_there_is_a_user(server: Any) -> None:
     raw = begun(server, "POST", "/v1/keys", {}, len(NEW_KEY))
     server.user("ann", Role.ADMIN)
-    within(lambda: requests.get(f"{server.url}/v1/sites", timeout=5).status_code == 401)
+    wait_for(lambda: requests.get(f"{server.url}/v1/sites", timeout=5).status_code == 401)
     raw.sendall(NEW_KEY)
     assert answer(raw)[0] == 401
     with server.database.read() as connection:
@@ -161,7 +154,7 @@ def test_a_body_that_stands_still_or_drips_is_not_waited_for(
             raw.sendall(b" ")
         return bool(select.select([raw], [], [], 0.05)[0])
 
-    within(answered)
+    wait_for(answered)
     status, headers, told = answer(raw)
     assert (status, headers["Connection"]) == (408, "close")
     assert b'"code":"too_slow"' in told
@@ -223,7 +216,7 @@ def test_an_export_ends_with_the_key_of_its_reader(server: Any) -> None:
 def test_an_answer_that_nobody_takes_is_cut_off(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "SILENT_S", 0.2)
     raw = reading(server, f"/v1/identities/{many(server)}/export", {})
-    within(lambda: reset(raw))
+    wait_for(lambda: reset(raw))
     assert rest(raw) < len(PHOTO)
 
 
@@ -258,7 +251,7 @@ def test_an_edge_is_sent_one_snapshot_at_a_time_and_the_others_theirs_meanwhile(
     assert not whole(one)
     assert whole(other)
     raw.close()
-    within(lambda: whole(one))
+    wait_for(lambda: whole(one))
 
 
 def test_edges_that_do_not_read_their_snapshots_keep_no_other_from_one(

@@ -26,14 +26,6 @@ def config(source: str) -> CameraConfig:
     return Config.read({"VIDEO_SOURCE": source, "CAMERA": "door"}).cameras[0]
 
 
-@pytest.fixture
-def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A camera is watched briefly, and at whatever pace: that of this machine is not asked for."""
-    monkeypatch.setattr(camera, "WATCHED_S", 2.0)
-    for name, any_pace in (("LEAST_FPS", 0.0), ("PAUSE_S", 60.0), ("UNEVEN", 60.0)):
-        monkeypatch.setattr(camera, name, any_pace)
-
-
 def seen(size: tuple[int, int] = (1280, 720), gaps: list[float] | None = None, **looks: bool) -> Seen:
     moments = [0.0, *np.cumsum(gaps or [0.04] * 100).tolist()]
     return Seen(size, moments, **{"dark": False, "frozen": False, **looks})

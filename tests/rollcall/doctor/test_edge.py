@@ -7,16 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from rollcall.cli import cli
-from rollcall.doctor import box, camera
+from rollcall.doctor import box
 from rollcall.up import free_port
 
 
 @pytest.fixture(autouse=True)
-def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera, "WATCHED_S", 2.0)
-    # At what pace a busy machine plays a film is not asked for here.
-    for name, any_pace in (("LEAST_FPS", 0.0), ("PAUSE_S", 60.0), ("UNEVEN", 60.0)):
-        monkeypatch.setattr(camera, name, any_pace)
+def _brief(brief: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(box, "MEASURED_S", 0.05)
 
 
