@@ -20,7 +20,7 @@ from control_plane.store.db import Database, utcnow
 from tests.events_kills.test_kills import World, world
 from tests.production.own import Own, OwnPostgres, OwnRabbit, OwnRedis, running
 
-BACK_WITHIN_S = 60.0
+BACK_WITHIN_S = 15.0
 
 
 class Prober:

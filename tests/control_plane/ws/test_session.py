@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 
 from control_plane.store import tickets
 from control_plane.store.db import Database
+from control_plane.ws import session
 from control_plane.ws.session import first_of
 from faces.wire import WATCH_PROTOCOL
 
@@ -67,8 +69,9 @@ def test_what_is_not_of_a_tickets_form_is_not_even_looked_for(server: Any, monke
 
 
 def test_made_up_tickets_are_limited_by_address_and_good_ones_are_not(
-    fresh: Fresh, running: Any, tmp_path: Path
+    fresh: Fresh, running: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session, "time", SimpleNamespace(monotonic=lambda: 0.0))
     with running(fresh(tmp_path), tmp_path, LIMIT_SIGN_IN="2/hour") as server:
         for _ in range(5):
             ticket = server.post("/v1/tickets").json()["subprotocol"]
